@@ -1,0 +1,166 @@
+/**
+ * Which processes belong to a vassal: one cgroup each, with the leaves `init` (PID 1, never frozen) and
+ * `payload` (all it starts). One hierarchy is enough for membership: cgroup v2 where it is mounted (also
+ * beside v1 controllers), else v1's freezer. Limits are another matter and other controllers.
+ *
+ * Every call is a few system calls on cgroupfs, which no tenant can reach.
+ */
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EmperorError, isErrno } from '../base/errors.ts';
+
+export interface Leaves {
+  /** The cgroup.procs files that init and its children write themselves to. */
+  readonly initProcs: string;
+  readonly payloadProcs: string;
+}
+
+export interface Membership {
+  readonly kind: 'v2' | 'v1';
+  /** Makes the cgroups of `name`; they may exist already. */
+  create(name: string): Leaves;
+  /** Tells whether any process is left; false for a cgroup that does not exist. */
+  isPopulated(name: string): boolean;
+  /** Sends SIGKILL to every process. Repeat until !isPopulated: on v1 forks can outrun one pass. */
+  kill(name: string): void;
+  setFrozen(name: string, frozen: boolean): void;
+  isFrozen(name: string): boolean;
+  /** Pids of the payload in the caller's numbering. */
+  payloadPids(name: string): readonly number[];
+  /** Removes the cgroups; false while they are still busy. */
+  remove(name: string): boolean;
+  /** Names that have a cgroup. */
+  names(): readonly string[];
+}
+
+export const LEAVES = ['init', 'payload'] as const;
+
+/** Finds the hierarchy in the text of /proc/self/mountinfo; `parent` is a path below its mount. */
+export function openMembership(options: {
+  readonly mountinfo: string;
+  readonly parent: string;
+  readonly listDirectories: (path: string) => readonly string[];
+}): Membership {
+  const mount = membershipMount(options.mountinfo);
+  if (!mount) {
+    throw new EmperorError(
+      'not-supported',
+      'Cannot keep account of processes: neither cgroup2 nor the v1 freezer is mounted; mount one, ' +
+        'for example `mount -t cgroup2 none /sys/fs/cgroup`',
+    );
+  }
+  const root = join(mount.path, options.parent);
+  mkdirSync(root, { recursive: true });
+  const driver = mount.kind === 'v2' ? v2Driver : v1Driver;
+  return { ...commonDriver(root, options.listDirectories), ...driver(root), kind: mount.kind };
+}
+
+/** Returns the mount that decides membership: cgroup2 before v1's freezer. Pure. */
+export function membershipMount(
+  mountinfo: string,
+): { readonly kind: 'v2' | 'v1'; readonly path: string } | undefined {
+  let freezer: string | undefined;
+  for (const line of mountinfo.split('\n')) {
+    const [before, after] = line.split(' - ');
+    const path = before?.split(' ')[4];
+    const [type, , options] = after?.split(' ') ?? [];
+    if (!path) continue;
+    if (type === 'cgroup2') return { kind: 'v2', path };
+    if (type === 'cgroup' && options?.split(',').includes('freezer')) freezer = path;
+  }
+  return freezer === undefined ? undefined : { kind: 'v1', path: freezer };
+}
+
+function commonDriver(root: string, listDirectories: (path: string) => readonly string[]) {
+  const procs = (name: string, leaf: string) => join(root, name, leaf, 'cgroup.procs');
+  return {
+    create(name: string): Leaves {
+      for (const path of ['', ...LEAVES]) makeDirectory(join(root, name, path));
+      return { initProcs: procs(name, 'init'), payloadProcs: procs(name, 'payload') };
+    },
+    payloadPids: (name: string) => readPids(procs(name, 'payload')),
+    remove(name: string): boolean {
+      return [...LEAVES, ''].every((leaf) => removeDirectory(join(root, name, leaf)));
+    },
+    names: () => listDirectories(root),
+  };
+}
+
+function v2Driver(root: string) {
+  return {
+    isPopulated: (name: string) =>
+      /^populated 1$/m.test(readIfThere(join(root, name, 'cgroup.events'))),
+    kill: (name: string) => writeIfThere(join(root, name, 'cgroup.kill'), '1'),
+    setFrozen: (name: string, frozen: boolean) =>
+      writeIfThere(join(root, name, 'payload', 'cgroup.freeze'), frozen ? '1' : '0'),
+    isFrozen: (name: string) =>
+      readIfThere(join(root, name, 'payload', 'cgroup.freeze')).trim() === '1',
+  };
+}
+
+function v1Driver(root: string) {
+  const state = (name: string) => join(root, name, 'payload', 'freezer.state');
+  const pids = (name: string) =>
+    LEAVES.flatMap((leaf) => readPids(join(root, name, leaf, 'cgroup.procs')));
+  const setFrozen = (name: string, frozen: boolean) =>
+    writeIfThere(state(name), frozen ? 'FROZEN' : 'THAWED');
+  return {
+    isPopulated: (name: string) => pids(name).length > 0,
+    // Frozen processes cannot fork, so one pass reaches all of them; the signal takes effect on thaw.
+    kill(name: string): void {
+      setFrozen(name, true);
+      for (const pid of pids(name)) killIfThere(pid);
+      setFrozen(name, false);
+    },
+    setFrozen,
+    isFrozen: (name: string) => /FROZEN|FREEZING/.test(readIfThere(state(name))),
+  };
+}
+
+function readPids(file: string): readonly number[] {
+  return readIfThere(file).split('\n').filter(Boolean).map(Number);
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+}
+
+function removeDirectory(path: string): boolean {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (isErrno(error, 'EBUSY')) return false;
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+  return true;
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    // ENODEV: the cgroup was removed between open and read.
+    if (isErrno(error, 'ENOENT', 'ENODEV')) return '';
+    throw error;
+  }
+}
+
+function writeIfThere(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { flag: 'r+' });
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
+}

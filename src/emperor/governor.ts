@@ -1,0 +1,186 @@
+/**
+ * What the emperor offers to its API: the shapes of interfaces.md and the calls behind the routes. No code
+ * here, only the contract between emperor/ and api/.
+ */
+import type { Diagnostic } from '../base/errors.ts';
+import type { JailPlan } from '../jail/plan.ts';
+import type { VassalState } from '../vassal/state.ts';
+
+export { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
+
+export const PROCESS_KINDS = ['command', 'daemon', 'cron', 'session', 'exec'] as const;
+export type ProcessKind = (typeof PROCESS_KINDS)[number];
+
+export interface LastExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly reason: 'exit' | 'signal' | 'oom' | 'killed';
+  readonly at: string;
+}
+
+export interface ProcessStatus {
+  /** Slot id in init, decimal. */
+  readonly id: string;
+  readonly kind: ProcessKind;
+  readonly label: string;
+  /** Host's numbering where known, else 0. */
+  readonly pid: number;
+  readonly state: 'running' | 'ended';
+  readonly command: readonly string[];
+}
+
+/** `emperor status NAME --json` and each element of `emperor ls --json`. Times are ISO 8601. */
+export interface VassalStatus {
+  readonly name: string;
+  readonly state: VassalState;
+  readonly pid: number | null;
+  readonly generation: number;
+  readonly startedAt: string | null;
+  readonly ready: boolean;
+  readonly distro: string | null;
+  readonly hostname: string | null;
+  readonly uid: number | null;
+  readonly gid: number | null;
+  readonly address: string | null;
+  readonly address6: string | null;
+  readonly restarts: number;
+  readonly failures: number;
+  readonly nextAttemptAt: string | null;
+  readonly lastExit: LastExit | null;
+  readonly lastError: string | null;
+  readonly processes: readonly ProcessStatus[];
+  readonly limits: Readonly<Record<string, number | string>>;
+  readonly usage: {
+    readonly memoryBytes: number | null;
+    readonly cpuSeconds: number | null;
+    readonly pids: number | null;
+  };
+  readonly network: {
+    readonly rxBytes: number;
+    readonly txBytes: number;
+    readonly rxPackets: number;
+    readonly txPackets: number;
+    readonly dropped: number;
+    readonly denied: number;
+  };
+  readonly config: {
+    readonly file: string | null;
+    readonly sha256: string | null;
+    readonly appliedSha256: string | null;
+    readonly valid: boolean;
+    readonly diagnostics: readonly Diagnostic[];
+  };
+}
+
+export const VASSAL_ACTIONS = ['start', 'stop', 'restart', 'reload', 'freeze', 'thaw'] as const;
+export type VassalAction = (typeof VASSAL_ACTIONS)[number];
+
+export const WAIT_CONDITIONS = ['running', 'ready', 'stopped', 'gone', 'applied'] as const;
+export type WaitCondition = (typeof WAIT_CONDITIONS)[number];
+
+export interface WaitRequest {
+  /** Any one of them is enough. */
+  readonly conditions: readonly WaitCondition[];
+  /** For `applied`: this file content (hex SHA-256), else that which is on disk now. */
+  readonly sha256?: string;
+  readonly timeoutMs: number;
+}
+
+export type WaitResult =
+  | { readonly outcome: 'met'; readonly condition: WaitCondition }
+  | {
+      readonly outcome: 'refused';
+      readonly diagnostics: readonly Diagnostic[];
+      readonly message: string;
+    }
+  | { readonly outcome: 'timeout'; readonly state: VassalState | null };
+
+/** One thing that happened; `emperor events`. */
+export interface EmperorEvent {
+  /** Counts from 1 in one run of the emperor. */
+  readonly id: number;
+  readonly at: string;
+  readonly event: string;
+  readonly vassal?: string;
+  readonly message?: string;
+  readonly [field: string]: unknown;
+}
+
+export type ChangeCost = 'none' | 'live' | 'process' | 'jail';
+
+/** One line of `emperor plan`. */
+export interface PlannedChange {
+  readonly name: string;
+  readonly action: 'start' | 'stop' | 'change' | 'keep' | 'hold' | 'refuse';
+  readonly cost: ChangeCost;
+  readonly keys: readonly string[];
+  readonly reason: string;
+}
+
+/** What `emperor exec` needs to reach init directly. */
+export interface ExecTarget {
+  /** The C program, to be run as `attach`. */
+  readonly program: string;
+  readonly socket: string;
+  readonly cwd: string;
+  readonly env: readonly string[];
+  readonly shell: string;
+}
+
+export interface ResolvedValue {
+  readonly key: string;
+  readonly value: string;
+  /** `FILE:LINE`, `built-in default`, `vassal-set (FILE:LINE)`, `class NAME (FILE:LINE)`, … */
+  readonly origin: string;
+}
+
+export interface EmperorStats {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly ini: string;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly logDir: string;
+  readonly vassals: Readonly<Record<VassalState, number>>;
+  readonly eventLoopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly memoryRssBytes: number;
+  readonly cpuSeconds: number;
+  readonly launcher: { readonly pid: number | null; readonly children: number };
+  readonly counters: Readonly<Record<string, number>>;
+  /** Findings about emperor.ini as it is on disk now. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly conditions: readonly string[];
+}
+
+export interface DistroStatus {
+  readonly name: string;
+  readonly path: string;
+  readonly prettyName: string | null;
+  readonly usedBy: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** Throws EmperorError('no-such-vassal') for unknown names. */
+export interface Governor {
+  list(): readonly VassalStatus[];
+  status(name: string): Promise<VassalStatus>;
+  act(name: string, action: VassalAction): Promise<void>;
+  /** Forgets a vassal that has no file: home, logs, uid. 'conflict' while it has one. */
+  purge(name: string): Promise<void>;
+  wait(name: string, request: WaitRequest): Promise<WaitResult>;
+  /** Differences between files on disk and what runs. */
+  plan(): Promise<readonly PlannedChange[]>;
+  jailPlan(name: string): JailPlan;
+  /** The file as applied, and as it is on disk. */
+  text(name: string): { readonly file: string | null; readonly text: string };
+  resolved(name: string): readonly ResolvedValue[];
+  execTarget(name: string): ExecTarget;
+  /** Past events (bounded) with `at` ≥ since (ISO), oldest first. */
+  events(since?: string): readonly EmperorEvent[];
+  /** Calls `listener` for each new event; returns what ends it. */
+  subscribe(listener: (event: EmperorEvent) => void): () => void;
+  distros(): Promise<readonly DistroStatus[]>;
+  stats(): EmperorStats;
+  shutdown(options: { readonly stopVassals: boolean }): Promise<void>;
+}

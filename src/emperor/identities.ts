@@ -1,0 +1,80 @@
+/**
+ * Who a vassal is: a uid (its gid is the same number), stable by name, out of `uid-range`, never given to
+ * another name while the first is remembered or still owns a home. Pure; the emperor stores `toJson()`.
+ */
+import { EmperorError } from '../base/errors.ts';
+
+export interface UidRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export class Identities {
+  readonly #range: UidRange;
+  readonly #uids = new Map<string, number>();
+  readonly #names = new Map<number, string>();
+  #cursor: number;
+
+  constructor(range: UidRange) {
+    this.#range = range;
+    this.#cursor = range.first;
+  }
+
+  /** Reads what toJson() wrote; entries that make no sense are left out. */
+  restore(json: unknown): void {
+    const uids = (json as { uids?: unknown } | undefined)?.uids;
+    if (typeof uids !== 'object' || uids === null) return;
+    for (const [name, uid] of Object.entries(uids)) {
+      if (Number.isInteger(uid)) this.claim(name, Number(uid));
+    }
+  }
+
+  /** Notes that `name` already owns `uid` (a home, a running init). The first claimant keeps it. */
+  claim(name: string, uid: number): void {
+    if (!this.#isInRange(uid) || this.#names.has(uid) || this.#uids.has(name)) return;
+    this.#uids.set(name, uid);
+    this.#names.set(uid, name);
+  }
+
+  find(name: string): number | undefined {
+    return this.#uids.get(name);
+  }
+
+  ownerOf(uid: number): string | undefined {
+    return this.#names.get(uid);
+  }
+
+  /** Returns the uid of `name`, a new one if it has none. Throws `conflict` when the range is used up. */
+  allocate(name: string): number {
+    const known = this.#uids.get(name);
+    if (known !== undefined) return known;
+    const size = this.#range.last - this.#range.first + 1;
+    for (let tried = 0; tried < size; tried += 1) {
+      const uid = this.#cursor;
+      this.#cursor = uid === this.#range.last ? this.#range.first : uid + 1;
+      if (this.#names.has(uid)) continue;
+      this.claim(name, uid);
+      return uid;
+    }
+    throw new EmperorError(
+      'conflict',
+      `Cannot give ${name} a uid: all of uid-range ${this.#range.first}-${this.#range.last} are taken; ` +
+        'widen uid-range or `emperor purge` vassals that are gone',
+    );
+  }
+
+  /** Forgets `name`; its uid may be used again. */
+  release(name: string): void {
+    const uid = this.#uids.get(name);
+    this.#uids.delete(name);
+    if (uid !== undefined) this.#names.delete(uid);
+  }
+
+  toJson(): unknown {
+    return { version: 1, uids: Object.fromEntries(this.#uids) };
+  }
+
+  #isInRange(uid: number): boolean {
+    return uid >= this.#range.first && uid <= this.#range.last;
+  }
+}

@@ -1,0 +1,78 @@
+/** The status of a vassal as interfaces.md shows it, out of what the emperor holds. */
+import type { Diagnostic } from '../base/errors.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
+import type { SlotEntry } from '../jail/init-client.ts';
+import type { Vassal } from '../vassal/vassal.ts';
+import type { ProcessKind, ProcessStatus, VassalStatus } from './governor.ts';
+
+export interface StatusSource {
+  readonly name: string;
+  readonly vassal: Vassal;
+  readonly identity: { readonly uid: number; readonly gid: number } | null;
+  readonly file: string | null;
+  readonly sha256: string | null;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly processes: readonly ProcessStatus[];
+}
+
+const NO_TRAFFIC = { rxBytes: 0, txBytes: 0, rxPackets: 0, txPackets: 0, dropped: 0, denied: 0 };
+
+export function statusOf(source: StatusSource): VassalStatus {
+  const { vassal } = source;
+  const config: VassalConfig | undefined = vassal.applied?.config ?? vassal.wanted?.config;
+  return {
+    name: source.name,
+    state: vassal.state,
+    pid: vassal.jail?.pid ?? null,
+    generation: vassal.applied?.generation ?? 0,
+    startedAt: iso(vassal.startedAtMs),
+    ready: vassal.state === 'running',
+    distro: config?.distro ?? null,
+    hostname: config?.hostname ?? null,
+    uid: source.identity?.uid ?? null,
+    gid: source.identity?.gid ?? null,
+    address: null,
+    address6: null,
+    restarts: vassal.restarts,
+    failures: vassal.failures,
+    nextAttemptAt: iso(vassal.nextAttemptAtMs),
+    lastExit: lastExitOf(vassal),
+    lastError: vassal.lastError,
+    processes: source.processes,
+    limits: {},
+    usage: { memoryBytes: null, cpuSeconds: null, pids: null },
+    network: NO_TRAFFIC,
+    config: {
+      file: source.file,
+      sha256: source.sha256,
+      appliedSha256: vassal.applied?.sha256 ?? null,
+      valid: !source.diagnostics.some(({ severity }) => severity === 'error'),
+      diagnostics: source.diagnostics,
+    },
+  };
+}
+
+function lastExitOf(vassal: Vassal): VassalStatus['lastExit'] {
+  if (!vassal.lastExit) return null;
+  const { code, signal, reason, atMs } = vassal.lastExit;
+  return { code, signal, reason, at: new Date(atMs).toISOString() };
+}
+
+/** A slot of init as `processes` shows it; `hostPids` maps the vassal's pids to the host's. */
+export function processStatusOf(
+  slot: SlotEntry,
+  hostPids: ReadonlyMap<number, number>,
+): ProcessStatus {
+  return {
+    id: String(slot.slot),
+    kind: slot.kind as ProcessKind,
+    label: slot.label,
+    pid: hostPids.get(slot.pid) ?? 0,
+    state: slot.state === 'ended' ? 'ended' : 'running',
+    command: slot.argv,
+  };
+}
+
+function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}

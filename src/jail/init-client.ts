@@ -1,0 +1,277 @@
+/**
+ * The init of one vassal as the emperor sees it. Init runs with its tenant's uid: what it says is parsed
+ * like anything hostile, and an exit status is a hint. Streams are not its business but attach's.
+ */
+import { EmperorError } from '../base/errors.ts';
+import { errnoName } from '../linux/errno.ts';
+import { Connection, type ConnectionOptions, Refusal } from './connection.ts';
+import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
+import type { JailPlan } from './plan.ts';
+import { printable, stepFailure } from './step-failure.ts';
+import { STATE, STDIO, TAG, VERB } from './wire.ts';
+
+export type InitState = 'gate' | 'running' | 'stopping';
+
+export interface Welcome {
+  readonly version: number;
+  readonly name: string;
+  readonly generation: number;
+  readonly hash: string;
+  readonly bootId: string;
+  /** Clock ticks since boot. */
+  readonly startTime: bigint;
+  readonly state: InitState;
+  readonly uid: number;
+}
+
+/** What is to be started. */
+export interface StartRequest {
+  /** Chosen by the caller; a repeated start of one slot starts nothing twice. */
+  readonly slot: bigint | number;
+  readonly kind: string;
+  /** Under which its output stands in the log. */
+  readonly label: string;
+  readonly argv: readonly string[];
+  /** All of its environment, `NAME=value`. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+}
+
+/** How a process that init started has ended. */
+export interface SlotExit {
+  readonly slot: bigint;
+  readonly kind: string;
+  readonly label: string;
+  /** In the vassal's numbering. */
+  readonly pid: number;
+  /** As waitpid(2) gives it. */
+  readonly status: number;
+  readonly userTimeUs: number;
+  readonly systemTimeUs: number;
+  readonly maxRssKb: number;
+  readonly endedAtMs: number;
+}
+
+/** A process that init started, alive or ended and not yet acknowledged. */
+export interface SlotEntry {
+  readonly slot: bigint;
+  readonly kind: string;
+  readonly label: string;
+  readonly pid: number;
+  readonly state: 'running' | 'ended';
+  readonly argv: readonly string[];
+  /** null once it has ended. */
+  readonly startedAtMs: number | null;
+  readonly exit: SlotExit | null;
+}
+
+/** A process could not be started; `errno` tells "not found" (ENOENT) from "not executable" (EACCES). */
+export class StartError extends EmperorError {
+  readonly errno: number;
+
+  constructor(message: string, errno: number, cause: unknown) {
+    super('start-failed', message, { cause });
+    this.errno = errno;
+  }
+}
+
+export class InitClient {
+  readonly #connection: Connection;
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Connects to an init.sock, whose path may be of any length; throws `not-reachable`. */
+  static async connect(path: string, options: ConnectionOptions = {}): Promise<InitClient> {
+    const peer = `the init at ${path}`;
+    return new InitClient(await Connection.connect(path, { ...options, peer }));
+  }
+
+  /** Asks who it is; with `subscribe` exits are reported from then on. */
+  async hello(options: { readonly subscribe?: boolean } = {}): Promise<Welcome> {
+    const fields = await this.#ask('greet it', VERB.HELLO, [
+      [TAG.SUBSCRIBE, options.subscribe ? 1 : 0],
+    ]);
+    return {
+      version: fields.number(TAG.VERSION),
+      name: fields.text(TAG.NAME),
+      generation: fields.number(TAG.GENERATION),
+      hash: fields.text(TAG.HASH),
+      bootId: fields.text(TAG.BOOT_ID),
+      startTime: fields.bigint(TAG.START_TIME),
+      state: initStateOf(fields.number(TAG.STATE)),
+      uid: fields.number(TAG.UID),
+    };
+  }
+
+  /**
+   * Lets it pass the gate: pivot, drop, run. Throws `jail-failed`, with the sentence of the failed step if
+   * `plan` is given.
+   */
+  async go(plan?: JailPlan): Promise<void> {
+    try {
+      await this.#connection.request(VERB.GO, []);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const message = plan
+        ? stepFailure(plan, error)
+        : `Cannot pass the gate: ${reasonOf(error)} (step ${error.step ?? '?'})`;
+      throw new EmperorError('jail-failed', message, { cause: error });
+    }
+  }
+
+  /** Sets what its hello reports from now on. */
+  async meta(applied: { readonly generation: number; readonly hash: string }): Promise<void> {
+    await this.#ask('tell it its generation', VERB.META, [
+      [TAG.GENERATION, applied.generation],
+      [TAG.HASH, applied.hash],
+    ]);
+  }
+
+  /** Starts a process whose output goes to the vassal's log. Throws a StartError. */
+  async start(request: StartRequest): Promise<{ readonly slot: bigint; readonly pid: number }> {
+    try {
+      const fields = await this.#connection.request(VERB.START, startFields(request));
+      return { slot: BigInt(request.slot), pid: fields.number(TAG.PID) };
+    } catch (error) {
+      if (error instanceof RangeError) throw new StartError(tooLarge(request, error), E2BIG, error);
+      if (!(error instanceof Refusal)) throw error;
+      throw new StartError(startFailure(request, error), error.errno, error);
+    }
+  }
+
+  /** Sends a signal to the process group of a slot. */
+  async signal(slot: bigint | number, signo: number): Promise<void> {
+    await this.#ask(`send signal ${signo} to slot ${slot}`, VERB.SIGNAL, [
+      [TAG.SLOT, slot],
+      [TAG.SIGNAL, signo],
+    ]);
+  }
+
+  async list(): Promise<readonly SlotEntry[]> {
+    return (await this.#ask('list its processes', VERB.LIST, [])).entries(TAG.ENTRY).map(entryOf);
+  }
+
+  /** The exit of `slot` has been noted; init may forget it. */
+  async ack(slot: bigint | number): Promise<void> {
+    await this.#ask(`acknowledge slot ${slot}`, VERB.ACK, [[TAG.SLOT, slot]]);
+  }
+
+  /** Tells it to end everything and itself; resolves when it has begun to. */
+  async stop(options: { readonly graceMs: number; readonly signal?: number }): Promise<void> {
+    const signal: readonly Field[] =
+      options.signal === undefined ? [] : [[TAG.SIGNAL, options.signal]];
+    await this.#ask('stop it', VERB.STOP, [[TAG.GRACE_MS, options.graceMs], ...signal]);
+  }
+
+  /** Exits that came before there was a listener are kept for the first one. */
+  onExit(listener: (exit: SlotExit) => void): void {
+    this.#connection.onEvent((frame: Frame) => {
+      if (frame.verb === VERB.EXITED) listener(slotExitOf(frame.fields));
+    });
+  }
+
+  /** Called once when the connection has ended, at once if it has already. */
+  onClose(listener: () => void): void {
+    this.#connection.onClose(listener);
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #ask(what: string, verb: number, fields: readonly Field[]): Promise<Fields> {
+    try {
+      return await this.#connection.request(verb, fields);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw new EmperorError('system-call', `Cannot ${what}: init says ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+const E2BIG = 7;
+
+function startFields(request: StartRequest): readonly Field[] {
+  return [
+    [TAG.SLOT, request.slot],
+    [TAG.KIND, request.kind],
+    [TAG.LABEL, request.label],
+    ...request.argv.map((arg): Field => [TAG.ARG, arg]),
+    ...request.env.map((one): Field => [TAG.ENV, one]),
+    [TAG.CWD, request.cwd],
+    [TAG.STDIO, STDIO.LOG],
+  ];
+}
+
+function startFailure(request: StartRequest, { errno, detail }: Refusal): string {
+  const command = printable(request.argv[0] ?? '');
+  const name = errnoName(errno);
+  if (detail === request.cwd && detail !== request.argv[0]) {
+    return `Cannot start ${command} in ${printable(detail)}: ${name}, ${CWD_HINTS[name] ?? 'the directory cannot be entered'}`;
+  }
+  const about = detail === '' || detail === request.argv[0] ? '' : ` (${printable(detail)})`;
+  const hint = COMMAND_HINTS[name];
+  return `Cannot start ${command}: ${name}${about}${hint ? `, ${hint}` : ''}`;
+}
+
+const CWD_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such directory inside the vassal',
+  ENOTDIR: 'it is not a directory',
+  EACCES: "the vassal's user may not enter it",
+};
+
+const COMMAND_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such command inside the vassal, or its interpreter is missing',
+  EACCES: "it is not executable for the vassal's user",
+  ENOEXEC: 'it is neither a program of this machine nor a script that begins with #!',
+  EAGAIN: 'the vassal has too many processes',
+  E2BIG: 'arguments and environment are too long',
+  ENOMEM: 'there is not enough memory',
+};
+
+function tooLarge(request: StartRequest, error: RangeError): string {
+  return `Cannot start ${printable(request.argv[0] ?? '')}: ${error.message}`;
+}
+
+function reasonOf({ errno, detail }: Refusal): string {
+  return detail === '' ? errnoName(errno) : `${errnoName(errno)} (${printable(detail)})`;
+}
+
+function initStateOf(state: number): InitState {
+  if (state === STATE.GATE) return 'gate';
+  if (state === STATE.RUNNING) return 'running';
+  if (state === STATE.STOPPING) return 'stopping';
+  throw new FrameError(`STATE ${state} is not known`);
+}
+
+function entryOf(fields: Fields): SlotEntry {
+  const isEnded = fields.number(TAG.STATE) === STATE.ENDED;
+  return {
+    slot: fields.bigint(TAG.SLOT),
+    kind: fields.text(TAG.KIND),
+    label: fields.text(TAG.LABEL),
+    pid: fields.number(TAG.PID),
+    state: isEnded ? 'ended' : 'running',
+    argv: fields.texts(TAG.ARG),
+    startedAtMs: isEnded ? null : fields.number(TAG.TIME_MS),
+    exit: isEnded ? slotExitOf(fields) : null,
+  };
+}
+
+function slotExitOf(fields: Fields): SlotExit {
+  return {
+    slot: fields.bigint(TAG.SLOT),
+    kind: fields.text(TAG.KIND),
+    label: fields.text(TAG.LABEL),
+    pid: fields.number(TAG.PID),
+    status: fields.number(TAG.STATUS),
+    userTimeUs: fields.number(TAG.UTIME_US),
+    systemTimeUs: fields.number(TAG.STIME_US),
+    maxRssKb: fields.number(TAG.MAXRSS_KB),
+    endedAtMs: fields.number(TAG.TIME_MS),
+  };
+}

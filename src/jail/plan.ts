@@ -1,0 +1,365 @@
+/**
+ * The jail plan: a resolved vassal as a list of steps, pure data. The C program executes them in this
+ * order (native/steps.c); `emperor plan --jail NAME` prints them.
+ */
+import type { NamespaceName } from './wire.ts';
+
+export type MountFlag = 'ro' | 'nosuid' | 'nodev' | 'noexec';
+
+export type Step =
+  | { readonly op: 'lock'; readonly source: string }
+  | { readonly op: 'cgroup'; readonly init: string; readonly payload: string }
+  | {
+      readonly op: 'log';
+      readonly source: string;
+      readonly uid: number;
+      readonly gid: number;
+      readonly maxBytes: number;
+      readonly files: number;
+    }
+  | { readonly op: 'listen'; readonly source: string }
+  | { readonly op: 'private' }
+  | { readonly op: 'root'; readonly source: string }
+  | { readonly op: 'proc'; readonly target: string }
+  | {
+      readonly op: 'tmpfs';
+      readonly target: string;
+      readonly sizeBytes: number;
+      readonly inodes: number;
+      readonly mode: number;
+      readonly flags: readonly MountFlag[];
+    }
+  | { readonly op: 'devpts'; readonly target: string; readonly max: number }
+  | { readonly op: 'mqueue'; readonly target: string }
+  | {
+      readonly op: 'device';
+      readonly target: string;
+      readonly mode: number;
+      readonly major: number;
+      readonly minor: number;
+    }
+  | { readonly op: 'directory'; readonly target: string; readonly mode: number }
+  | {
+      readonly op: 'file';
+      readonly target: string;
+      readonly mode: number;
+      readonly content: string;
+    }
+  | { readonly op: 'symlink'; readonly target: string; readonly text: string }
+  | {
+      readonly op: 'bind';
+      readonly source: string;
+      readonly target: string;
+      readonly flags: readonly MountFlag[];
+    }
+  | {
+      readonly op: 'bind-inside';
+      readonly source: string;
+      readonly target: string;
+      readonly flags: readonly MountFlag[];
+    }
+  | { readonly op: 'mask'; readonly target: string }
+  | { readonly op: 'read-only'; readonly target: string }
+  | { readonly op: 'hostname'; readonly text: string }
+  | { readonly op: 'sysctl'; readonly target: string; readonly text: string }
+  | { readonly op: 'loopback' }
+  | { readonly op: 'home'; readonly source: string; readonly uid: number; readonly gid: number }
+  | { readonly op: 'hook'; readonly command: string; readonly timeoutMs: number }
+  | { readonly op: 'sweep' }
+  | { readonly op: 'gate'; readonly timeoutMs: number }
+  | { readonly op: 'pivot' }
+  | {
+      readonly op: 'rlimit';
+      readonly resource: number;
+      readonly soft: number;
+      readonly hard: number;
+    }
+  | { readonly op: 'drop'; readonly uid: number; readonly gid: number }
+  | { readonly op: 'seccomp'; readonly filter: Uint8Array };
+
+export interface JailPlan {
+  readonly name: string;
+  /** Counts applied changes; what init's HELLO reports. */
+  readonly generation: number;
+  /** Of the resolved configuration; what init's HELLO reports. */
+  readonly hash: string;
+  readonly namespaces: readonly NamespaceName[];
+  readonly steps: readonly Step[];
+}
+
+/** What planJail() needs to know; everything is decided already, paths are absolute. */
+export interface JailSpec {
+  readonly name: string;
+  readonly generation: number;
+  readonly hash: string;
+  readonly namespaces: readonly NamespaceName[];
+  readonly uid: number;
+  readonly gid: number;
+  readonly hostname: string;
+  /** Root directory of the distro. */
+  readonly distro: string;
+  /** Which of ETC_FILES the distro has; only a file that is there can be covered. */
+  readonly etcFiles: readonly EtcFile[];
+  readonly hasBash: boolean;
+  readonly home: string;
+  readonly opt: string | null;
+  readonly binds: readonly {
+    readonly source: string;
+    readonly target: string;
+    readonly readOnly: boolean;
+  }[];
+  /** run-dir/vassals/NAME and log-dir/NAME. */
+  readonly runDirectory: string;
+  readonly logDirectory: string;
+  readonly logMaxBytes: number;
+  readonly logFiles: number;
+  readonly cgroup: { readonly initProcs: string; readonly payloadProcs: string };
+  readonly tmpSizeBytes: number;
+  readonly runSizeBytes: number;
+  readonly dns: readonly string[];
+  readonly hooks: readonly string[];
+  readonly hookTimeoutMs: number;
+  readonly seccompFilter: Uint8Array;
+}
+
+export const ETC_FILES = ['hosts', 'hostname', 'resolv.conf', 'passwd', 'group'] as const;
+export type EtcFile = (typeof ETC_FILES)[number];
+
+/** How long init waits at its gate for the emperor's word. */
+export const GATE_TIMEOUT_MS = 10_000;
+
+const MASKED = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/key-users',
+  '/proc/kallsyms',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+];
+const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+const DEVICES: readonly (readonly [string, number, number])[] = [
+  ['null', 1, 3],
+  ['zero', 1, 5],
+  ['full', 1, 7],
+  ['random', 1, 8],
+  ['urandom', 1, 9],
+  ['tty', 5, 0],
+];
+const DEVICE_LINKS: readonly (readonly [string, string])[] = [
+  ['ptmx', 'pts/ptmx'],
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+];
+
+/**
+ * Root-owned directory in the vassal's /dev that holds what we generate (files of /etc, the parents of
+ * home and log directory). No tenant can write to /dev, so nothing here can be swapped.
+ */
+const SCAFFOLD = '/dev/.emperor';
+const SHM_SIZE_BYTES = 64 * 1024 * 1024;
+const DEV_SIZE_BYTES = 256 * 1024;
+const RLIMIT_CORE = 4;
+const RLIMIT_NOFILE = 7;
+
+/** Returns the steps that turn a fresh set of namespaces into this vassal. Pure. */
+export function planJail(spec: JailSpec): JailPlan {
+  const has = (name: NamespaceName) => spec.namespaces.includes(name);
+  return {
+    name: spec.name,
+    generation: spec.generation,
+    hash: spec.hash,
+    namespaces: spec.namespaces,
+    steps: [
+      ...planHolds(spec),
+      { op: 'private' },
+      { op: 'home', source: spec.home, uid: spec.uid, gid: spec.gid },
+      ...(has('fs') ? planMounts(spec) : []),
+      ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),
+      ...(has('net') ? planNetwork() : []),
+      ...spec.hooks.map(
+        (command) => ({ op: 'hook', command, timeoutMs: spec.hookTimeoutMs }) as const,
+      ),
+      ...(spec.hooks.length > 0 ? [{ op: 'sweep' } as const] : []),
+      { op: 'gate', timeoutMs: GATE_TIMEOUT_MS },
+      ...(has('fs') ? [{ op: 'pivot' } as const] : []),
+      { op: 'rlimit', resource: RLIMIT_CORE, soft: 0, hard: 0 },
+      { op: 'rlimit', resource: RLIMIT_NOFILE, soft: 1024, hard: 4096 },
+      { op: 'drop', uid: spec.uid, gid: spec.gid },
+      { op: 'seccomp', filter: spec.seccompFilter },
+    ],
+  };
+}
+
+/** What must be taken hold of while the host's paths are still there. */
+function planHolds(spec: JailSpec): readonly Step[] {
+  return [
+    { op: 'lock', source: `${spec.runDirectory}/lock` },
+    { op: 'cgroup', init: spec.cgroup.initProcs, payload: spec.cgroup.payloadProcs },
+    {
+      op: 'log',
+      source: spec.logDirectory,
+      uid: spec.uid,
+      gid: spec.gid,
+      maxBytes: spec.logMaxBytes,
+      files: spec.logFiles,
+    },
+    { op: 'listen', source: `${spec.runDirectory}/init.sock` },
+  ];
+}
+
+function planNetwork(): readonly Step[] {
+  return [
+    { op: 'loopback' },
+    { op: 'sysctl', target: 'net/ipv4/ping_group_range', text: '0 2147483647' },
+    { op: 'sysctl', target: 'net/ipv4/ip_unprivileged_port_start', text: '0' },
+  ];
+}
+
+function planMounts(spec: JailSpec): readonly Step[] {
+  return [
+    { op: 'root', source: spec.distro },
+    ...planDevices(),
+    { op: 'proc', target: '/proc' },
+    ...MASKED.map((target) => ({ op: 'mask', target }) as const),
+    ...READ_ONLY.map((target) => ({ op: 'read-only', target }) as const),
+    ...planTemporary(spec),
+    ...planEtc(spec),
+    ...planHome(spec),
+    ...planLogs(spec),
+    ...(spec.opt === null ? [] : [bindOf(spec.opt, '/opt', ['ro', 'nosuid', 'nodev'])]),
+    ...spec.binds.map((bind) =>
+      bindOf(
+        bind.source,
+        bind.target,
+        bind.readOnly ? ['ro', 'nosuid', 'nodev'] : ['nosuid', 'nodev'],
+      ),
+    ),
+  ];
+}
+
+function bindOf(source: string, target: string, flags: readonly MountFlag[]): Step {
+  return { op: 'bind', source, target, flags };
+}
+
+function planDevices(): readonly Step[] {
+  const directory = (target: string, mode = 0o755): Step => ({ op: 'directory', target, mode });
+  return [
+    {
+      op: 'tmpfs',
+      target: '/dev',
+      sizeBytes: DEV_SIZE_BYTES,
+      inodes: 64,
+      mode: 0o755,
+      flags: ['nosuid', 'noexec'],
+    },
+    ...DEVICES.map(
+      ([name, major, minor]) =>
+        ({ op: 'device', target: `/dev/${name}`, mode: 0o666, major, minor }) as const,
+    ),
+    ...DEVICE_LINKS.map(
+      ([name, text]) => ({ op: 'symlink', target: `/dev/${name}`, text }) as const,
+    ),
+    directory('/dev/pts'),
+    directory('/dev/shm'),
+    directory('/dev/mqueue'),
+    directory(SCAFFOLD),
+    directory(`${SCAFFOLD}/empty`, 0o555),
+    { op: 'devpts', target: '/dev/pts', max: 64 },
+    tmpfsOf('/dev/shm', SHM_SIZE_BYTES, 0o1777, ['nosuid', 'nodev', 'noexec']),
+    { op: 'mqueue', target: '/dev/mqueue' },
+  ];
+}
+
+function tmpfsOf(
+  target: string,
+  sizeBytes: number,
+  mode: number,
+  flags: readonly MountFlag[],
+): Step {
+  const inodes = Math.max(1024, Math.floor(sizeBytes / 16_384));
+  return { op: 'tmpfs', target, sizeBytes, inodes, mode, flags };
+}
+
+function planTemporary(spec: JailSpec): readonly Step[] {
+  const flags = ['nosuid', 'nodev'] as const;
+  return [
+    tmpfsOf('/tmp', spec.tmpSizeBytes, 0o1777, flags),
+    tmpfsOf('/var/tmp', spec.tmpSizeBytes, 0o1777, flags),
+    tmpfsOf('/run', spec.runSizeBytes, 0o1777, flags),
+    { op: 'directory', target: '/run/lock', mode: 0o1777 },
+  ];
+}
+
+function planEtc(spec: JailSpec): readonly Step[] {
+  return spec.etcFiles.flatMap((name): readonly Step[] => [
+    {
+      op: 'file',
+      target: `${SCAFFOLD}/${name}`,
+      mode: 0o644,
+      content: etcContent(name, spec),
+    },
+    {
+      op: 'bind-inside',
+      source: `${SCAFFOLD}/${name}`,
+      target: `/etc/${name}`,
+      flags: ['ro', 'nosuid', 'nodev', 'noexec'],
+    },
+  ]);
+}
+
+/** Returns the text of one generated file of /etc. */
+export function etcContent(name: EtcFile, spec: JailSpec): string {
+  const user = spec.name;
+  switch (name) {
+    case 'hostname':
+      return `${spec.hostname}\n`;
+    case 'hosts':
+      return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 ${spec.hostname}\n`;
+    case 'resolv.conf':
+      return spec.dns.map((server) => `nameserver ${server}\n`).join('');
+    case 'passwd':
+      return [
+        'root:x:0:0:root:/root:/bin/sh',
+        'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
+        `${user}:x:${spec.uid}:${spec.gid}::/home/${user}:${shellOf(spec)}`,
+        '',
+      ].join('\n');
+    case 'group':
+      return `root:x:0:\ntty:x:5:\nnogroup:x:65534:\n${user}:x:${spec.gid}:\n`;
+  }
+}
+
+/** The login shell of the tenant inside. */
+export function shellOf(spec: { readonly hasBash: boolean }): string {
+  return spec.hasBash ? '/bin/bash' : '/bin/sh';
+}
+
+function planHome(spec: JailSpec): readonly Step[] {
+  const inside = `${SCAFFOLD}/home`;
+  return [
+    { op: 'directory', target: inside, mode: 0o755 },
+    { op: 'directory', target: `${inside}/${spec.name}`, mode: 0o755 },
+    { op: 'bind-inside', source: inside, target: '/home', flags: ['ro', 'nosuid', 'nodev'] },
+    bindOf(spec.home, `/home/${spec.name}`, ['nosuid', 'nodev']),
+  ];
+}
+
+/** /var/log is ours, since the distro has no /var/log/vassal and is read-only. */
+function planLogs(spec: JailSpec): readonly Step[] {
+  const inside = `${SCAFFOLD}/log`;
+  return [
+    { op: 'directory', target: inside, mode: 0o755 },
+    { op: 'directory', target: `${inside}/vassal`, mode: 0o755 },
+    { op: 'bind-inside', source: inside, target: '/var/log', flags: ['ro', 'nosuid', 'nodev'] },
+    bindOf(spec.logDirectory, '/var/log/vassal', ['ro', 'nosuid', 'nodev', 'noexec']),
+  ];
+}

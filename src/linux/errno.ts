@@ -1,0 +1,29 @@
+/** Errno values: their names as this machine's kernel numbers them, and the error a failed call throws. */
+import { constants } from 'node:os';
+
+const NAMES: ReadonlyMap<number, string> = new Map(
+  // Where two names share a number (EAGAIN, EWOULDBLOCK) the one that people know stands first.
+  Object.entries(constants.errno)
+    .map(([name, number]) => [number, name] as const)
+    .reverse(),
+);
+
+/** Returns the name of an errno, such as `ENOENT` for 2; `errno 4711` for one without a name. */
+export function errnoName(n: number): string {
+  return NAMES.get(n) ?? `errno ${n}`;
+}
+
+/** A failed system call; `code` is the errno's name, as in Node's own errors (see isErrno in base). */
+export class ErrnoError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, errno: number) {
+    super(`${errnoName(errno)}: ${syscall}`);
+    this.name = 'ErrnoError';
+    this.code = errnoName(errno);
+    this.errno = errno;
+    this.syscall = syscall;
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * One living jail: its init as a process (pidfd), as a peer (init.sock) and as a cgroup. Knows how a jail
+ * comes to be and when it is gone; when to do either is vassal.ts's business.
+ *
+ * Gone means: the pidfd is readable and the cgroup is empty. A closed socket is only a hint.
+ */
+import { closeSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { delay } from '../base/clock.ts';
+import { EmperorError, messageOf } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Leaves, Membership } from '../cgroup/membership.ts';
+import { InitClient, type SlotExit, type Welcome } from '../jail/init-client.ts';
+import type { LauncherClient } from '../jail/launcher-client.ts';
+import type { JailPlan } from '../jail/plan.ts';
+import { openPidfd, signalPidfd } from '../linux/pidfd.ts';
+import type { Poller } from '../linux/poller.ts';
+import { readStartTime } from '../linux/proc.ts';
+
+/** What all jails of one emperor share. */
+export interface JailHost {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly poller: Poller;
+  readonly membership: Membership;
+  readonly launcher: () => LauncherClient;
+  /** run-dir/vassals */
+  readonly runDirectory: string;
+}
+
+const SIGKILL = 9;
+/** An init that was told to stop gets this long beyond its grace before it is killed. */
+const STOP_MARGIN_MS = 2000;
+/** How often a cgroup that will not empty is killed and looked at again. */
+const SWEEP_INTERVAL_MS = 50;
+/** After this long the log names what cannot be killed, once. */
+const STUCK_AFTER_MS = 10_000;
+
+export class Jail {
+  readonly name: string;
+  readonly pid: number;
+  readonly startTime: bigint;
+  readonly init: InitClient;
+  readonly #host: JailHost;
+  readonly #pidfd: number;
+  readonly #died: Promise<void>;
+  #isDead = false;
+
+  /** Called for each exit of a process inside. */
+  onExit: (exit: SlotExit) => void = () => {};
+  /** Called once when init has ended, whoever ended it. */
+  onDeath: () => void = () => {};
+
+  private constructor(
+    host: JailHost,
+    identity: { name: string; pid: number; startTime: bigint; pidfd: number; init: InitClient },
+  ) {
+    this.#host = host;
+    this.name = identity.name;
+    this.pid = identity.pid;
+    this.startTime = identity.startTime;
+    this.init = identity.init;
+    this.#pidfd = identity.pidfd;
+    this.#died = new Promise((resolve) => {
+      host.poller.watch(identity.pidfd, 'readable', () => {
+        this.#isDead = true;
+        closeSync(identity.pidfd);
+        this.init.close();
+        resolve();
+        this.onDeath();
+      });
+    });
+    this.init.onExit((exit) => this.onExit(exit));
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /**
+   * Makes the jail of `plan(leaves)` and passes its gate. On failure nothing is left of it.
+   * Throws `jail-failed` with the sentence for the operator.
+   */
+  static async launch(
+    host: JailHost,
+    name: string,
+    plan: (leaves: Leaves, runDirectory: string) => JailPlan,
+  ): Promise<Jail> {
+    const runDirectory = join(host.runDirectory, name);
+    mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+    try {
+      const leaves = host.membership.create(name);
+      const { pid, startTime } = await host.launcher().launch(plan(leaves, runDirectory));
+      const jail = await Jail.#attach(host, { name, pid, startTime });
+      try {
+        await jail.init.go();
+      } catch (error) {
+        await jail.kill();
+        throw error;
+      }
+      return jail;
+    } catch (error) {
+      await removeRemains(host, name);
+      throw error;
+    }
+  }
+
+  /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
+  static adopt(
+    host: JailHost,
+    found: { name: string; pid: number; startTime: bigint; init: InitClient },
+  ): Jail {
+    return new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
+  }
+
+  static async #attach(
+    host: JailHost,
+    found: { name: string; pid: number; startTime: bigint },
+  ): Promise<Jail> {
+    const pidfd = pidfdOf(found.pid, found.startTime);
+    try {
+      const { init } = await connectInit(host, found.name);
+      return new Jail(host, { ...found, pidfd, init });
+    } catch (error) {
+      signalPidfd(pidfd, SIGKILL);
+      closeSync(pidfd);
+      throw error;
+    }
+  }
+
+  /** Ends it: `signal` to all, `graceMs` to go by themselves, then SIGKILL; resolves when it is gone. */
+  async stop(options: { readonly graceMs: number; readonly signal: number }): Promise<void> {
+    if (!this.#isDead) {
+      try {
+        await this.init.stop(options);
+      } catch (error) {
+        this.#host.log.debug({ vassal: this.name, error: messageOf(error) }, 'init did not answer');
+      }
+      const late = this.#host.clock.after(options.graceMs + STOP_MARGIN_MS, () => this.#sigkill());
+      await this.#died;
+      late();
+    }
+    await removeRemains(this.#host, this.name);
+  }
+
+  /** Ends it at once; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#sigkill();
+    await this.#died;
+    await removeRemains(this.#host, this.name);
+  }
+
+  /** Lets go of it without ending it. */
+  release(): void {
+    this.onDeath = () => {};
+    this.init.close();
+  }
+
+  #sigkill(): void {
+    if (this.#isDead) return;
+    signalPidfd(this.#pidfd, SIGKILL);
+    this.#host.membership.kill(this.name);
+  }
+}
+
+/** Opens a pidfd and makes sure that it is the process that was meant, not a later one of that number. */
+function pidfdOf(pid: number, startTime: bigint): number {
+  const pidfd = openPidfd(pid);
+  if (readStartTime(pid) === startTime) return pidfd;
+  closeSync(pidfd);
+  throw new EmperorError('jail-failed', `Cannot watch init ${pid}: it has already ended`);
+}
+
+/** Connects to the init of `name`, if there is one, and says hello. */
+export async function connectInit(
+  host: JailHost,
+  name: string,
+): Promise<{ init: InitClient; welcome: Welcome }> {
+  const init = await InitClient.connect(join(host.runDirectory, name, 'init.sock'));
+  try {
+    return { init, welcome: await init.hello({ subscribe: true }) };
+  } catch (error) {
+    init.close();
+    throw error;
+  }
+}
+
+/** Kills what is left in the cgroup of `name` and removes cgroup and run directory. */
+export async function removeRemains(host: JailHost, name: string): Promise<void> {
+  const { membership, clock, log } = host;
+  const since = clock.monotonic();
+  let isReported = false;
+  while (membership.isPopulated(name) || !membership.remove(name)) {
+    membership.kill(name);
+    await delay(clock, SWEEP_INTERVAL_MS);
+    if (!isReported && clock.monotonic() - since > STUCK_AFTER_MS) {
+      isReported = true;
+      log.warn(
+        { vassal: name, pids: membership.payloadPids(name) },
+        'processes cannot be killed yet',
+      );
+    }
+  }
+  rmSync(join(host.runDirectory, name), { recursive: true, force: true });
+}

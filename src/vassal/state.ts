@@ -1,0 +1,14 @@
+/** The states of a vassal, in the order in which they are counted and shown. */
+
+export const VASSAL_STATES = [
+  'stopped',
+  'starting',
+  'running',
+  'reloading',
+  'backoff',
+  'stopping',
+  'frozen',
+  'failed',
+] as const;
+
+export type VassalState = (typeof VASSAL_STATES)[number];

@@ -1,0 +1,38 @@
+/** One step of each kind, in the order of OP, for tests that must cover them all. */
+import type { Step } from '../../src/jail/plan.ts';
+
+export const ONE_OF_EACH: readonly Step[] = [
+  { op: 'lock', source: '/run/emperor/vassals/blog/lock' },
+  {
+    op: 'cgroup',
+    init: '/sys/fs/cgroup/emperor/blog/init/cgroup.procs',
+    payload: '/sys/fs/cgroup/emperor/blog/payload/cgroup.procs',
+  },
+  { op: 'log', source: '/var/log/emperor/blog', uid: 0, gid: 0, maxBytes: 1e7, files: 5 },
+  { op: 'listen', source: '/run/emperor/vassals/blog/init.sock' },
+  { op: 'private' },
+  { op: 'root', source: '/distros/bookworm' },
+  { op: 'proc', target: '/proc' },
+  { op: 'tmpfs', target: '/tmp', sizeBytes: 65536, inodes: 64, mode: 0o1777, flags: ['nosuid'] },
+  { op: 'devpts', target: '/dev/pts', max: 64 },
+  { op: 'mqueue', target: '/dev/mqueue' },
+  { op: 'device', target: '/dev/null', mode: 0o666, major: 1, minor: 3 },
+  { op: 'directory', target: '/dev/shm', mode: 0o755 },
+  { op: 'file', target: '/dev/.emperor/hosts', mode: 0o644, content: '127.0.0.1 localhost\n' },
+  { op: 'symlink', target: '/dev/fd', text: '/proc/self/fd' },
+  { op: 'bind', source: '/srv/vassals/blog', target: '/home/blog', flags: ['nosuid', 'nodev'] },
+  { op: 'bind-inside', source: '/dev/.emperor/hosts', target: '/etc/hosts', flags: ['ro'] },
+  { op: 'mask', target: '/proc/kcore' },
+  { op: 'read-only', target: '/proc/sys' },
+  { op: 'hostname', text: 'blog' },
+  { op: 'sysctl', target: 'net/ipv4/ping_group_range', text: '0 2147483647' },
+  { op: 'loopback' },
+  { op: 'home', source: '/srv/vassals/blog', uid: 200000, gid: 200000 },
+  { op: 'hook', command: 'ifconfig lo up', timeoutMs: 30_000 },
+  { op: 'sweep' },
+  { op: 'gate', timeoutMs: 10_000 },
+  { op: 'pivot' },
+  { op: 'rlimit', resource: 7, soft: 1024, hard: 4096 },
+  { op: 'drop', uid: 200000, gid: 200000 },
+  { op: 'seccomp', filter: new Uint8Array([6, 0, 0, 0, 0, 0, 255, 127]) },
+];
