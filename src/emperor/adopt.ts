@@ -9,8 +9,8 @@
  * kernel (SO_PEERCRED of init.sock), not from anything the init says, and its start time is compared.
  */
 import { readdirSync } from 'node:fs';
-import { Semaphore } from '../base/semaphore.ts';
 import { messageOf } from '../base/errors.ts';
+import { Semaphore } from '../base/semaphore.ts';
 import type { InitClient, Welcome } from '../jail/init-client.ts';
 import type { LauncherChild } from '../jail/launcher-client.ts';
 import { readStartTime } from '../linux/proc.ts';
@@ -51,7 +51,7 @@ async function findJail(
   const peer = await connect(host, name);
   if (!peer) return sweep(host, name);
   const pid = peer.init.peerPid();
-  const startTime = readStartTime(pid) ?? peer.welcome.startTime;
+  const startTime = BigInt(readStartTime(pid) ?? 0);
   const jail = Jail.adopt(host, { name, pid, startTime, init: peer.init });
   if (peer.welcome.state === 'gate' || peer.welcome.name !== name) {
     host.log.info({ vassal: name, pid }, 'ends a start that was interrupted');

@@ -14,9 +14,10 @@ import { EmperorError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
-import { planJail as planJailSteps, shellOf, type JailPlan } from '../jail/plan.ts';
+import { type JailPlan, planJail as planJailSteps, shellOf } from '../jail/plan.ts';
 import { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
-import { type CommandLine, type Applied, Vassal, type VassalHost } from '../vassal/vassal.ts';
+import { type Applied, type CommandLine, Vassal, type VassalHost } from '../vassal/vassal.ts';
+import { findJails } from './adopt.ts';
 import { DistroFacts } from './distro-facts.ts';
 import { EventLog } from './events.ts';
 import type {
@@ -32,7 +33,7 @@ import type {
   WaitRequest,
   WaitResult,
 } from './governor.ts';
-import { findJails } from './adopt.ts';
+import { hostPidsOf } from './host-pids.ts';
 import { Identities } from './identities.ts';
 import { listDirectories } from './listing.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
@@ -41,10 +42,9 @@ import { type Entry, entryOf, type ResolveContext } from './roster.ts';
 import { hostNameServers, readInclude, type Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 import { readStateFile, writeStateFile } from './state-file.ts';
+import type { StatsSource } from './stats.ts';
 import { processStatusOf, statusOf } from './status.ts';
 import { judgeWait, type WaitView } from './waiting.ts';
-import { hostPidsOf } from './host-pids.ts';
-import type { StatsSource } from './stats.ts';
 
 /** Sightings are worked off for at most this long before others get a turn. */
 const SLICE_MS = 5;
@@ -174,7 +174,11 @@ export class Emperor implements Governor {
   }
 
   /** A condition of the whole machine that an operator should know. */
-  note(condition: { readonly kind: string; readonly message: string; readonly isActive: boolean }): void {
+  note(condition: {
+    readonly kind: string;
+    readonly message: string;
+    readonly isActive: boolean;
+  }): void {
     const { kind, message, isActive } = condition;
     if (isActive) {
       this.#conditions.set(kind, message);
@@ -203,10 +207,15 @@ export class Emperor implements Governor {
       this.#events.add('file-gone', { vassal: name });
       this.#vassals.get(name)?.want(null);
       this.#forgetIfGone(name);
-      return this.#wakeWaiters();
+      this.#wakeWaiters();
+      return;
     }
     const before = this.#entries.get(name);
-    if (sighting.kind === 'present' && sighting.touched && before?.onDisk?.sha256 === sighting.sha256) {
+    if (
+      sighting.kind === 'present' &&
+      sighting.touched &&
+      before?.onDisk?.sha256 === sighting.sha256
+    ) {
       this.#events.add('file-touched', { vassal: name, message: 'content unchanged' });
     }
     const entry = entryOf(sighting, this.#records.read(name), this.#resolveContext());
@@ -239,11 +248,12 @@ export class Emperor implements Governor {
     const { desired } = entry;
     this.#report(entry);
     if (desired.kind === 'valid') {
-      if (change.action === 'hold') return;
-      return vassal.want(desired.wanted);
+      if (change.action !== 'hold') vassal.want(desired.wanted);
+    } else if (change.action === 'start' && desired.fallback) {
+      vassal.want(desired.fallback);
+    } else if (change.action === 'refuse') {
+      vassal.refuse(change.reason);
     }
-    if (change.action === 'start' && desired.fallback) return vassal.want(desired.fallback);
-    if (change.action === 'refuse') vassal.refuse(change.reason);
   }
 
   #report(entry: Entry): void {
@@ -491,7 +501,10 @@ export class Emperor implements Governor {
     await this.#until(() => (isResting() ? true : undefined));
     if (verb === 'stop' || vassal.state === 'running') return;
     if (vassal.wanted === null) {
-      throw new EmperorError('conflict', `Cannot ${verb} ${vassal.name}: it has no valid configuration`);
+      throw new EmperorError(
+        'conflict',
+        `Cannot ${verb} ${vassal.name}: it has no valid configuration`,
+      );
     }
     if (vassal.state === 'backoff' || vassal.state === 'failed') {
       const why = vassal.lastError ?? 'its command ended at once';

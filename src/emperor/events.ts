@@ -15,7 +15,10 @@ export class EventLog {
     this.#clock = clock;
   }
 
-  add(event: string, fields: { readonly vassal?: string; readonly [key: string]: unknown } = {}): void {
+  add(
+    event: string,
+    fields: { readonly vassal?: string; readonly [key: string]: unknown } = {},
+  ): void {
     this.#lastId += 1;
     const at = new Date(this.#clock.now()).toISOString();
     const entry: EmperorEvent = { id: this.#lastId, at, event, ...fields };

@@ -42,7 +42,8 @@ export function planVassal(
   if (desired.kind === 'invalid') {
     const reason = desired.diagnostics[0]?.message ?? 'the file is invalid';
     if (actual?.hasJail) return change('keep', `invalid file, the last good one runs: ${reason}`);
-    if (desired.fallback) return change('start', `invalid file, starting the last good one: ${reason}`);
+    if (desired.fallback)
+      return change('start', `invalid file, starting the last good one: ${reason}`);
     return change('refuse', reason);
   }
   const { wanted } = desired;

@@ -54,7 +54,11 @@ export function entryOf(
 ): Entry {
   const { name, file } = sighting;
   if (sighting.kind === 'refused') {
-    return invalidEntry({ name, file, onDisk: null, diagnostics: sighting.diagnostics }, record, context);
+    return invalidEntry(
+      { name, file, onDisk: null, diagnostics: sighting.diagnostics },
+      record,
+      context,
+    );
   }
   const onDisk: FileText = {
     file,
@@ -120,7 +124,10 @@ export function resolveText(name: string, file: FileText, context: ResolveContex
     env: context.env,
     readInclude: context.readInclude,
   });
-  const diagnostics = [...resolved.diagnostics, ...clashes(name, file.file, resolved.vassal, context)];
+  const diagnostics = [
+    ...resolved.diagnostics,
+    ...clashes(name, file.file, resolved.vassal, context),
+  ];
   const isValid = !diagnostics.some(({ severity }) => severity === 'error');
   const wanted =
     isValid && resolved.vassal

@@ -2,7 +2,7 @@
  * Starts the emperor: opens what it needs, takes over what runs, reads the files, governs. The API is put
  * on top by the caller (cli/run.ts), since imports go down only.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -15,7 +15,7 @@ import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { LauncherClient } from '../jail/launcher-client.ts';
 import { loadSeccompFilter } from '../jail/seccomp.ts';
 import { startLauncher } from '../jail/start-launcher.ts';
-import { tryLock } from '../linux/flock.ts';
+import { flock } from '../linux/flock.ts';
 import { Poller } from '../linux/poller.ts';
 import { Emperor } from './emperor.ts';
 import { listDirectories } from './listing.ts';
@@ -44,7 +44,10 @@ const STARTS_PER_CORE = 8;
 export async function startEmperor(options: RunOptions): Promise<RunningEmperor> {
   const settings = loadSettings(options.iniFile, options.overrides);
   if (process.getuid?.() !== 0) {
-    throw new EmperorError('not-permitted', 'Cannot govern: the emperor must run as root; use sudo');
+    throw new EmperorError(
+      'not-permitted',
+      'Cannot govern: the emperor must run as root; use sudo',
+    );
   }
   const scope = new Scope();
   try {
@@ -147,15 +150,14 @@ function makeDirectories(config: EmperorConfig): void {
 }
 
 function lockRunDirectory(config: EmperorConfig, scope: Scope): void {
-  const lock = tryLock(join(config.runDirectory, 'emperor.lock'));
-  if (!lock) {
+  const lock = scope.add(openSync(join(config.runDirectory, 'emperor.lock'), 'a', 0o600), closeSync);
+  if (!flock(lock, 'exclusive')) {
     throw new EmperorError(
       'already-running',
       `Cannot govern: another emperor holds ${config.runDirectory}; stop it with ` +
         '`emperor shutdown`, or give this one a run-dir of its own',
     );
   }
-  scope.add(lock, (open) => open.close());
 }
 
 interface OpenLauncher {
@@ -166,11 +168,7 @@ interface OpenLauncher {
 }
 
 /** Starts or finds the launcher, and starts a new one whenever it dies. */
-async function openLauncher(
-  config: EmperorConfig,
-  log: Log,
-  scope: Scope,
-): Promise<OpenLauncher> {
+async function openLauncher(config: EmperorConfig, log: Log, scope: Scope): Promise<OpenLauncher> {
   let isLeaving = false;
   let current = await start();
   scope.add(current, () => {

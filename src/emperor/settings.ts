@@ -20,7 +20,11 @@ export interface Settings {
 /** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
 export function loadSettings(iniFile: string, overrides: readonly string[]): Settings {
   const file = resolve(iniFile);
-  const { config, diagnostics } = loadEmperorConfig({ ...readIni(file), overrides, ...surroundings() });
+  const { config, diagnostics } = loadEmperorConfig({
+    ...readIni(file),
+    overrides,
+    ...surroundings(),
+  });
   if (!config) {
     throw new EmperorError('bad-config', `Cannot use ${iniFile}: it has errors`, { diagnostics });
   }
@@ -31,7 +35,9 @@ function readIni(file: string): { file: string; text: string; ownerUid: number }
   try {
     return { file, text: readFileSync(file, 'utf8'), ownerUid: statSync(file).uid };
   } catch (error) {
-    throw new EmperorError('bad-config', `Cannot read ${file}: ${messageOf(error)}`, { cause: error });
+    throw new EmperorError('bad-config', `Cannot read ${file}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

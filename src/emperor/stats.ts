@@ -28,7 +28,10 @@ export class Stats implements StatsSource {
   readonly #startedAt: string;
   readonly #launcherPid: () => number | null;
 
-  constructor(options: { readonly startedAtMs: number; readonly launcherPid: () => number | null }) {
+  constructor(options: {
+    readonly startedAtMs: number;
+    readonly launcherPid: () => number | null;
+  }) {
     this.#startedAt = new Date(options.startedAtMs).toISOString();
     this.#launcherPid = options.launcherPid;
     this.#delay.enable();

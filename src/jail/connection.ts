@@ -7,7 +7,14 @@ import { createConnection, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
-import { encodeFrame, type Field, type Fields, type Frame, FrameReader } from './frames.ts';
+import {
+  encodeFrame,
+  type Field,
+  type Fields,
+  type Frame,
+  FrameError,
+  FrameReader,
+} from './frames.ts';
 import { TAG, VERB } from './wire.ts';
 
 export interface ConnectionOptions {
@@ -35,8 +42,26 @@ export class Refusal extends Error {
   }
 }
 
+/** What a client knows and the connection does not. */
+export interface Dialect<Event> {
+  /** What messages call the other side. */
+  readonly peer: string;
+  /** Returns the event in a frame, null if it is none of interest; throws a FrameError. */
+  readonly readEvent: (frame: Frame) => Event | null;
+}
+
+/** A request: what is sent, and how its answer is read. */
+export interface Request<Answer> {
+  readonly verb: number;
+  readonly fields: readonly Field[];
+  /** Throws a FrameError. */
+  readonly read: (fields: Fields) => Answer;
+  readonly timeoutMs?: number;
+}
+
 interface Pending {
-  readonly resolve: (fields: Fields) => void;
+  /** Reads the answer; returns what hands it over. */
+  readonly accept: (fields: Fields) => () => void;
   readonly reject: (error: Error) => void;
   readonly stopTimer: () => void;
 }
@@ -47,21 +72,21 @@ const MAX_SOCKET_PATH_BYTES = 107;
 /** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
 const O_PATH = 0o10000000;
 
-export class Connection {
+export class Connection<Event> {
   readonly #socket: Socket;
-  readonly #peer: string;
+  readonly #dialect: Dialect<Event>;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #reader = new FrameReader();
   readonly #pending = new Map<number, Pending>();
-  readonly #events = new Mailbox<Frame>();
+  readonly #events = new Mailbox<Event>();
   readonly #closed = new Mailbox<void>();
   #lastId = 0;
   #end: EmperorError | null = null;
 
-  private constructor(socket: Socket, peer: string, options: ConnectionOptions) {
+  private constructor(socket: Socket, dialect: Dialect<Event>, options: ConnectionOptions) {
     this.#socket = socket;
-    this.#peer = peer;
+    this.#dialect = dialect;
     this.#clock = options.clock ?? systemClock;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -69,41 +94,45 @@ export class Connection {
     socket.on('close', () => this.#finish(null));
   }
 
-  /** Connects to `path`, however long; throws `not-reachable`. `peer` is what messages call it. */
-  static async connect(
+  /** Pid of the peer in our numbering, as the kernel knows it (unix(7), SO_PEERCRED). */
+  peerPid(): number {
+    // Node has no other way to the descriptor of a socket.
+    const { _handle } = this.#socket as unknown as { readonly _handle: { readonly fd: number } };
+    return peerCredentials(_handle.fd).pid;
+  }
+
+  /** Connects to `path`, however long; throws `not-reachable`. */
+  static async connect<Event>(
     path: string,
-    options: ConnectionOptions & { readonly peer: string },
-  ): Promise<Connection> {
+    options: ConnectionOptions & Dialect<Event>,
+  ): Promise<Connection<Event>> {
     try {
-      return new Connection(await openSocket(path), options.peer, options);
+      return new Connection(await openSocket(path), options, options);
     } catch (error) {
-      throw new EmperorError(
-        'not-reachable',
-        `Cannot connect to ${options.peer}: ${messageOf(error)}`,
-        { cause: error },
-      );
+      const message = `Cannot connect to ${options.peer}: ${messageOf(error)}`;
+      throw new EmperorError('not-reachable', message, { cause: error });
     }
   }
 
-  /** Sends a request and resolves to the fields of its answer; rejects with a Refusal on ERROR. */
-  request(
-    verb: number,
-    fields: readonly Field[],
-    options: { readonly timeoutMs?: number } = {},
-  ): Promise<Fields> {
+  /** Sends a request and resolves to its answer; rejects with a Refusal on ERROR. */
+  request<Answer>(request: Request<Answer>): Promise<Answer> {
     if (this.#end) return Promise.reject(this.#end);
     const id = this.#nextId();
-    const frame = encodeFrame({ verb, id, fields });
+    const timeoutMs = request.timeoutMs ?? this.#timeoutMs;
+    const frame = encodeFrame({ verb: request.verb, id, fields: request.fields });
     return new Promise((resolve, reject) => {
-      const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
+      const accept = (fields: Fields) => {
+        const answer = request.read(fields);
+        return () => resolve(answer);
+      };
       const stopTimer = this.#clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
-      this.#pending.set(id, { resolve, reject, stopTimer });
+      this.#pending.set(id, { accept, reject, stopTimer });
       this.#socket.write(frame);
     });
   }
 
   /** Events that came before there was a listener are kept for the first one. */
-  onEvent(listener: (frame: Frame) => void): void {
+  onEvent(listener: (event: Event) => void): void {
     this.#events.listen(listener);
   }
 
@@ -124,21 +153,35 @@ export class Connection {
   }
 
   #read(chunk: Buffer): void {
+    let deliveries: readonly (() => void)[];
     try {
-      for (const frame of this.#reader.push(chunk)) this.#take(frame);
+      deliveries = this.#reader.push(chunk).map((frame) => this.#take(frame));
     } catch (error) {
-      // A FrameError, of the reader or of who reads an event: what follows cannot be trusted either.
+      if (!(error instanceof FrameError)) throw error;
+      // Whatever follows cannot be trusted either.
       this.#finish(error);
       this.#socket.destroy();
+      return;
     }
+    // Outside of the try: an error in a listener is a bug of ours.
+    for (const deliver of deliveries) deliver();
   }
 
-  #take(frame: Frame): void {
-    if (frame.id === 0) return this.#events.post(frame);
+  /** Reads a frame and returns what hands it over. */
+  #take(frame: Frame): () => void {
+    if (frame.id === 0) {
+      const event = this.#dialect.readEvent(frame);
+      return () => event !== null && this.#events.post(event);
+    }
+    const pending = this.#pending.get(frame.id);
     // An answer that nobody waits for came after its timeout.
-    const pending = this.#settle(frame.id);
-    if (frame.verb === VERB.ERROR) pending?.reject(new Refusal(frame.fields));
-    else pending?.resolve(frame.fields);
+    if (!pending) return () => {};
+    const deliver =
+      frame.verb === VERB.ERROR
+        ? () => pending.reject(new Refusal(frame.fields))
+        : pending.accept(frame.fields);
+    this.#settle(frame.id);
+    return deliver;
   }
 
   #settle(id: number): Pending | undefined {
@@ -149,18 +192,23 @@ export class Connection {
   }
 
   #expire(id: number, timeoutMs: number): void {
-    const message = `Cannot get an answer from ${this.#peer}: none came within ${timeoutMs} ms`;
+    const message = `Cannot get an answer from ${this.#dialect.peer}: none came within ${timeoutMs} ms`;
     this.#settle(id)?.reject(new EmperorError('timeout', message));
   }
 
   #finish(cause: unknown): void {
     if (this.#end) return;
     const why = cause === null ? 'the connection is closed' : messageOf(cause);
-    this.#end = new EmperorError('not-reachable', `Cannot ask ${this.#peer}: ${why}`, { cause });
+    this.#end = new EmperorError('not-reachable', `Cannot ask ${this.#dialect.peer}: ${why}`, {
+      cause,
+    });
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(this.#end);
     this.#closed.post();
   }
 }
+
+/** More than this is not kept for a listener that may never come. */
+const MAX_KEPT = 4096;
 
 /** Hands values to its listeners; keeps them until there is one. */
 class Mailbox<T> {
@@ -168,7 +216,7 @@ class Mailbox<T> {
   #kept: T[] = [];
 
   post(value: T): void {
-    if (this.#listeners.length === 0) this.#kept.push(value);
+    if (this.#listeners.length === 0 && this.#kept.length < MAX_KEPT) this.#kept.push(value);
     for (const listener of this.#listeners) listener(value);
   }
 

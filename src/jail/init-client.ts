@@ -4,7 +4,7 @@
  */
 import { EmperorError } from '../base/errors.ts';
 import { errnoName } from '../linux/errno.ts';
-import { Connection, type ConnectionOptions, Refusal } from './connection.ts';
+import { Connection, type ConnectionOptions, Refusal, type Request } from './connection.ts';
 import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
 import { printable, stepFailure } from './step-failure.ts';
@@ -76,33 +76,27 @@ export class StartError extends EmperorError {
 }
 
 export class InitClient {
-  readonly #connection: Connection;
+  readonly #connection: Connection<SlotExit>;
 
-  private constructor(connection: Connection) {
+  private constructor(connection: Connection<SlotExit>) {
     this.#connection = connection;
   }
 
   /** Connects to an init.sock, whose path may be of any length; throws `not-reachable`. */
   static async connect(path: string, options: ConnectionOptions = {}): Promise<InitClient> {
     const peer = `the init at ${path}`;
-    return new InitClient(await Connection.connect(path, { ...options, peer }));
+    const readEvent = (frame: Frame) =>
+      frame.verb === VERB.EXITED ? slotExitOf(frame.fields) : null;
+    return new InitClient(await Connection.connect(path, { ...options, peer, readEvent }));
   }
 
   /** Asks who it is; with `subscribe` exits are reported from then on. */
   async hello(options: { readonly subscribe?: boolean } = {}): Promise<Welcome> {
-    const fields = await this.#ask('greet it', VERB.HELLO, [
-      [TAG.SUBSCRIBE, options.subscribe ? 1 : 0],
-    ]);
-    return {
-      version: fields.number(TAG.VERSION),
-      name: fields.text(TAG.NAME),
-      generation: fields.number(TAG.GENERATION),
-      hash: fields.text(TAG.HASH),
-      bootId: fields.text(TAG.BOOT_ID),
-      startTime: fields.bigint(TAG.START_TIME),
-      state: initStateOf(fields.number(TAG.STATE)),
-      uid: fields.number(TAG.UID),
-    };
+    return this.#ask('greet it', {
+      verb: VERB.HELLO,
+      fields: [[TAG.SUBSCRIBE, options.subscribe ? 1 : 0]],
+      read: welcomeOf,
+    });
   }
 
   /**
@@ -111,7 +105,7 @@ export class InitClient {
    */
   async go(plan?: JailPlan): Promise<void> {
     try {
-      await this.#connection.request(VERB.GO, []);
+      await this.#connection.request({ verb: VERB.GO, fields: [], read: nothing });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const message = plan
@@ -122,18 +116,27 @@ export class InitClient {
   }
 
   /** Sets what its hello reports from now on. */
+  /** Pid of init in our numbering, as the kernel knows it. */
+  peerPid(): number {
+    return this.#connection.peerPid();
+  }
+
   async meta(applied: { readonly generation: number; readonly hash: string }): Promise<void> {
-    await this.#ask('tell it its generation', VERB.META, [
-      [TAG.GENERATION, applied.generation],
-      [TAG.HASH, applied.hash],
+    const { generation, hash } = applied;
+    await this.#tell('tell it its generation', VERB.META, [
+      [TAG.GENERATION, generation],
+      [TAG.HASH, hash],
     ]);
   }
 
   /** Starts a process whose output goes to the vassal's log. Throws a StartError. */
   async start(request: StartRequest): Promise<{ readonly slot: bigint; readonly pid: number }> {
     try {
-      const fields = await this.#connection.request(VERB.START, startFields(request));
-      return { slot: BigInt(request.slot), pid: fields.number(TAG.PID) };
+      return await this.#connection.request({
+        verb: VERB.START,
+        fields: startFields(request),
+        read: (fields) => ({ slot: fields.bigint(TAG.SLOT), pid: fields.number(TAG.PID) }),
+      });
     } catch (error) {
       if (error instanceof RangeError) throw new StartError(tooLarge(request, error), E2BIG, error);
       if (!(error instanceof Refusal)) throw error;
@@ -143,33 +146,35 @@ export class InitClient {
 
   /** Sends a signal to the process group of a slot. */
   async signal(slot: bigint | number, signo: number): Promise<void> {
-    await this.#ask(`send signal ${signo} to slot ${slot}`, VERB.SIGNAL, [
+    await this.#tell(`send signal ${signo} to slot ${slot}`, VERB.SIGNAL, [
       [TAG.SLOT, slot],
       [TAG.SIGNAL, signo],
     ]);
   }
 
   async list(): Promise<readonly SlotEntry[]> {
-    return (await this.#ask('list its processes', VERB.LIST, [])).entries(TAG.ENTRY).map(entryOf);
+    return this.#ask('list its processes', {
+      verb: VERB.LIST,
+      fields: [],
+      read: (fields) => fields.entries(TAG.ENTRY).map(entryOf),
+    });
   }
 
   /** The exit of `slot` has been noted; init may forget it. */
   async ack(slot: bigint | number): Promise<void> {
-    await this.#ask(`acknowledge slot ${slot}`, VERB.ACK, [[TAG.SLOT, slot]]);
+    await this.#tell(`acknowledge slot ${slot}`, VERB.ACK, [[TAG.SLOT, slot]]);
   }
 
   /** Tells it to end everything and itself; resolves when it has begun to. */
   async stop(options: { readonly graceMs: number; readonly signal?: number }): Promise<void> {
     const signal: readonly Field[] =
       options.signal === undefined ? [] : [[TAG.SIGNAL, options.signal]];
-    await this.#ask('stop it', VERB.STOP, [[TAG.GRACE_MS, options.graceMs], ...signal]);
+    await this.#tell('stop it', VERB.STOP, [[TAG.GRACE_MS, options.graceMs], ...signal]);
   }
 
   /** Exits that came before there was a listener are kept for the first one. */
   onExit(listener: (exit: SlotExit) => void): void {
-    this.#connection.onEvent((frame: Frame) => {
-      if (frame.verb === VERB.EXITED) listener(slotExitOf(frame.fields));
-    });
+    this.#connection.onEvent(listener);
   }
 
   /** Called once when the connection has ended, at once if it has already. */
@@ -181,18 +186,22 @@ export class InitClient {
     this.#connection.close();
   }
 
-  async #ask(what: string, verb: number, fields: readonly Field[]): Promise<Fields> {
+  async #tell(what: string, verb: number, fields: readonly Field[]): Promise<void> {
+    await this.#ask(what, { verb, fields, read: nothing });
+  }
+
+  async #ask<Answer>(what: string, request: Request<Answer>): Promise<Answer> {
     try {
-      return await this.#connection.request(verb, fields);
+      return await this.#connection.request(request);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      throw new EmperorError('system-call', `Cannot ${what}: init says ${reasonOf(error)}`, {
-        cause: error,
-      });
+      const message = `Cannot ${what}: init says ${reasonOf(error)}`;
+      throw new EmperorError('system-call', message, { cause: error });
     }
   }
 }
 
+const nothing = () => {};
 const E2BIG = 7;
 
 function startFields(request: StartRequest): readonly Field[] {
@@ -239,6 +248,19 @@ function tooLarge(request: StartRequest, error: RangeError): string {
 
 function reasonOf({ errno, detail }: Refusal): string {
   return detail === '' ? errnoName(errno) : `${errnoName(errno)} (${printable(detail)})`;
+}
+
+function welcomeOf(fields: Fields): Welcome {
+  return {
+    version: fields.number(TAG.VERSION),
+    name: fields.text(TAG.NAME),
+    generation: fields.number(TAG.GENERATION),
+    hash: fields.text(TAG.HASH),
+    bootId: fields.text(TAG.BOOT_ID),
+    startTime: fields.bigint(TAG.START_TIME),
+    state: initStateOf(fields.number(TAG.STATE)),
+    uid: fields.number(TAG.UID),
+  };
 }
 
 function initStateOf(state: number): InitState {

@@ -1,8 +1,8 @@
 /** The launcher as the emperor sees it: what makes vassals, and keeps how they ended until asked. */
 import { EmperorError } from '../base/errors.ts';
-import { Connection, type ConnectionOptions, Refusal } from './connection.ts';
+import { Connection, type ConnectionOptions, Refusal, type Request } from './connection.ts';
 import { launchFields } from './encode.ts';
-import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
+import { type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
 import { stepFailure } from './step-failure.ts';
 import { STATE, TAG, VERB } from './wire.ts';
@@ -43,40 +43,44 @@ export interface LauncherChild {
 const LAUNCH_MARGIN_MS = 10_000;
 
 export class LauncherClient {
-  readonly #connection: Connection;
+  readonly #connection: Connection<ChildExit>;
 
-  private constructor(connection: Connection) {
+  private constructor(connection: Connection<ChildExit>) {
     this.#connection = connection;
   }
 
   /** Connects to launcher.sock; throws `not-reachable`. */
   static async connect(path: string, options: ConnectionOptions = {}): Promise<LauncherClient> {
     const peer = `the launcher at ${path}`;
-    return new LauncherClient(await Connection.connect(path, { ...options, peer }));
+    const readEvent = (frame: Frame) =>
+      frame.verb === VERB.EXITED ? exitOfChild(frame.fields) : null;
+    return new LauncherClient(await Connection.connect(path, { ...options, peer, readEvent }));
   }
 
   /** Asks who it is; from then on exits are reported, unless `subscribe` is false. */
   async hello(options: { readonly subscribe?: boolean } = {}): Promise<LauncherWelcome> {
     const subscribe = options.subscribe ?? true;
-    const fields = await this.#ask(VERB.HELLO, [[TAG.SUBSCRIBE, subscribe ? 1 : 0]]);
-    return {
-      version: fields.number(TAG.VERSION),
-      pid: fields.number(TAG.PID),
-      bootId: fields.text(TAG.BOOT_ID),
-      startedAtMs: fields.number(TAG.TIME_MS),
-    };
+    return this.#ask({
+      verb: VERB.HELLO,
+      fields: [[TAG.SUBSCRIBE, subscribe ? 1 : 0]],
+      read: welcomeOf,
+    });
   }
 
   /**
-   * Makes a vassal, which then waits at its gate. Throws `jail-failed` with the sentence for the operator,
-   * `conflict` if a vassal of that name lives.
+   * Makes a vassal, which then waits at its gate. Throws `jail-failed` with the sentence for the operator.
    */
   async launch(plan: JailPlan): Promise<{ readonly pid: number; readonly startTime: bigint }> {
     try {
-      const fields = await this.#connection.request(VERB.LAUNCH, launchFieldsOf(plan), {
+      return await this.#connection.request({
+        verb: VERB.LAUNCH,
+        fields: launchFields(plan),
+        read: (fields) => ({
+          pid: fields.number(TAG.PID),
+          startTime: fields.bigint(TAG.START_TIME),
+        }),
         timeoutMs: launchTimeoutMs(plan),
       });
-      return { pid: fields.number(TAG.PID), startTime: fields.bigint(TAG.START_TIME) };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       throw new EmperorError('jail-failed', stepFailure(plan, error), { cause: error });
@@ -84,24 +88,26 @@ export class LauncherClient {
   }
 
   async list(): Promise<readonly LauncherChild[]> {
-    return (await this.#ask(VERB.LIST, [])).entries(TAG.ENTRY).map(childOf);
+    return this.#ask({
+      verb: VERB.LIST,
+      fields: [],
+      read: (fields) => fields.entries(TAG.ENTRY).map(childOf),
+    });
   }
 
   /** The exit of `pid` has been noted; the launcher may forget it. */
   async ack(pid: number): Promise<void> {
-    await this.#ask(VERB.ACK, [[TAG.PID, pid]]);
+    await this.#ask({ verb: VERB.ACK, fields: [[TAG.PID, pid]], read: nothing });
   }
 
   /** Ends the launcher; vassals stay. */
   async quit(): Promise<void> {
-    await this.#ask(VERB.QUIT, []);
+    await this.#ask({ verb: VERB.QUIT, fields: [], read: nothing });
   }
 
   /** Exits that came before there was a listener are kept for the first one. */
   onExit(listener: (exit: ChildExit) => void): void {
-    this.#connection.onEvent((frame: Frame) => {
-      if (frame.verb === VERB.EXITED) listener(exitOfChild(frame.fields));
-    });
+    this.#connection.onEvent(listener);
   }
 
   /** Called once when the connection has ended, at once if it has already. */
@@ -113,21 +119,18 @@ export class LauncherClient {
     this.#connection.close();
   }
 
-  async #ask(verb: number, fields: readonly Field[]): Promise<Fields> {
+  async #ask<Answer>(request: Request<Answer>): Promise<Answer> {
     try {
-      return await this.#connection.request(verb, fields);
+      return await this.#connection.request(request);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      throw new EmperorError('system-call', `Cannot have it of the launcher: ${error.message}`, {
-        cause: error,
-      });
+      const message = `Cannot ask the launcher: it ${error.message}`;
+      throw new EmperorError('system-call', message, { cause: error });
     }
   }
 }
 
-function launchFieldsOf(plan: JailPlan): readonly Field[] {
-  return launchFields(plan);
-}
+const nothing = () => {};
 
 /** Hooks have time limits of their own; the rest of a launch is milliseconds. */
 function launchTimeoutMs(plan: JailPlan): number {
@@ -135,6 +138,15 @@ function launchTimeoutMs(plan: JailPlan): number {
     (ms, step) => ms + (step.op === 'hook' ? step.timeoutMs : 0),
     LAUNCH_MARGIN_MS,
   );
+}
+
+function welcomeOf(fields: Fields): LauncherWelcome {
+  return {
+    version: fields.number(TAG.VERSION),
+    pid: fields.number(TAG.PID),
+    bootId: fields.text(TAG.BOOT_ID),
+    startedAtMs: fields.number(TAG.TIME_MS),
+  };
 }
 
 function childOf(fields: Fields): LauncherChild {

@@ -91,10 +91,11 @@ export class Jail {
     mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
     try {
       const leaves = host.membership.create(name);
-      const { pid, startTime } = await host.launcher().launch(plan(leaves, runDirectory));
+      const jailPlan = plan(leaves, runDirectory);
+      const { pid, startTime } = await host.launcher().launch(jailPlan);
       const jail = await Jail.#attach(host, { name, pid, startTime });
       try {
-        await jail.init.go();
+        await jail.init.go(jailPlan);
       } catch (error) {
         await jail.kill();
         throw error;
@@ -167,7 +168,8 @@ export class Jail {
 /** Opens a pidfd and makes sure that it is the process that was meant, not a later one of that number. */
 function pidfdOf(pid: number, startTime: bigint): number {
   const pidfd = openPidfd(pid);
-  if (readStartTime(pid) === startTime) return pidfd;
+  const seen = readStartTime(pid);
+  if (seen !== undefined && BigInt(seen) === startTime) return pidfd;
   closeSync(pidfd);
   throw new EmperorError('jail-failed', `Cannot watch init ${pid}: it has already ended`);
 }

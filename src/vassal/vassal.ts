@@ -13,8 +13,10 @@ import type { Semaphore } from '../base/semaphore.ts';
 import type { Leaves } from '../cgroup/membership.ts';
 import { costOf } from '../config/change-cost.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
+import { Refusal } from '../jail/connection.ts';
 import type { SlotExit } from '../jail/init-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
+import { errnoName } from '../linux/errno.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { Jail, type JailHost, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
@@ -196,8 +198,8 @@ export class Vassal {
     const ended = commands.find((slot) => slot.state === 'ended');
     if (state === 'stopping') this.raise('end');
     else if (!live && ended?.exit) {
-      this.#commandSlot = ended.slot;
-      this.#commandEnded(ended.exit);
+      this.#noteExit(ended.exit);
+      this.#ack(ended.slot);
     }
   }
 
@@ -330,19 +332,14 @@ export class Vassal {
   }
 
   #processEnded(exit: SlotExit): void {
-    if (exit.kind !== 'command') return this.#ack(exit.slot);
-    if (this.#awaitedExit?.slot === exit.slot) {
-      this.#awaitedExit.resolve();
-      return this.#ack(exit.slot);
-    }
-    if (exit.slot === this.#commandSlot) this.#commandEnded(exit);
-    else this.#ack(exit.slot);
+    if (this.#awaitedExit?.slot === exit.slot) this.#awaitedExit.resolve();
+    else if (exit.slot === this.#commandSlot) this.#noteExit(exit);
+    this.#ack(exit.slot);
   }
 
-  #commandEnded(exit: SlotExit): void {
+  #noteExit(exit: SlotExit): void {
     this.#commandSlot = null;
-    this.lastExit = { ...exitOf(exit.status), atMs: exit.timeMs };
-    this.#ack(exit.slot);
+    this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
     if (this.#state === 'stopping') return;
     if (this.#host.clock.monotonic() - this.#commandSince >= HEALTHY_AFTER_MS) this.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
@@ -472,7 +469,8 @@ export class Vassal {
 }
 
 function isPassing(error: unknown): boolean {
-  const { code, errnoName } = error as { code?: string; errnoName?: string };
+  const { code, cause } = error as { code?: string; cause?: unknown };
   if (code === 'not-reachable' || code === 'timeout') return true;
-  return PASSING_ERRNOS.has(errnoName ?? code ?? '');
+  const name = cause instanceof Refusal ? errnoName(cause.errno) : code;
+  return PASSING_ERRNOS.has(name ?? '');
 }
