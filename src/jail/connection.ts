@@ -7,6 +7,7 @@ import { createConnection, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
+import { peerCredentials } from '../linux/peercred.ts';
 import {
   encodeFrame,
   type Field,
@@ -80,7 +81,7 @@ export class Connection<Event> {
   readonly #reader = new FrameReader();
   readonly #pending = new Map<number, Pending>();
   readonly #events = new Mailbox<Event>();
-  readonly #closed = new Mailbox<void>();
+  readonly #closeListeners: (() => void)[] = [];
   #lastId = 0;
   #end: EmperorError | null = null;
 
@@ -138,7 +139,8 @@ export class Connection<Event> {
 
   /** Called once when the connection has ended, at once if it has already. */
   onClose(listener: () => void): void {
-    this.#closed.listen(listener);
+    if (this.#end) queueMicrotask(listener);
+    else this.#closeListeners.push(listener);
   }
 
   close(): void {
@@ -203,7 +205,7 @@ export class Connection<Event> {
       cause,
     });
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(this.#end);
-    this.#closed.post();
+    for (const listener of this.#closeListeners) listener();
   }
 }
 

@@ -1,0 +1,227 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Scope } from '../../../src/base/scope.ts';
+import type { Field, Frame } from '../../../src/jail/frames.ts';
+import { InitClient, StartError } from '../../../src/jail/init-client.ts';
+import { STATE, STDIO, TAG, VERB } from '../../../src/jail/wire.ts';
+import { type Answer, type FrameServer, frameServer } from '../../support/frame-server.ts';
+
+const ok: Answer = { verb: VERB.OK, fields: [] };
+const welcome = (state: number): Answer => ({
+  verb: VERB.WELCOME,
+  fields: [
+    [TAG.VERSION, 1],
+    [TAG.NAME, 'blog'],
+    [TAG.GENERATION, 3],
+    [TAG.HASH, 'h'],
+    [TAG.BOOT_ID, 'b'],
+    [TAG.START_TIME, 12345],
+    [TAG.PID, 0],
+    [TAG.STATE, state],
+    [TAG.UID, 200000],
+  ],
+});
+const refusal = (errno: number, detail: string): Answer => ({
+  verb: VERB.ERROR,
+  fields: [
+    [TAG.ERRNO, errno],
+    [TAG.DETAIL, detail],
+  ],
+});
+const COMMAND = {
+  slot: 1n,
+  kind: 'command',
+  label: 'command',
+  argv: ['python3', '-m', 'http.server'],
+  env: ['PATH=/bin', 'HOME=/home/blog'],
+  cwd: '/home/blog',
+};
+
+describe('InitClient', () => {
+  let scope: Scope;
+  let directory: string;
+  beforeEach(() => {
+    scope = new Scope();
+    directory = scope.add(mkdtempSync(join(tmpdir(), 'emperor-')), (path) =>
+      rmSync(path, { recursive: true }),
+    );
+  });
+  afterEach(() => scope.close());
+
+  async function connect(
+    answer: (request: Frame) => Answer,
+  ): Promise<{ client: InitClient; server: FrameServer }> {
+    const path = join(directory, 'init.sock');
+    const server = scope.add(await frameServer(path, answer), (one) => one.close());
+    const client = scope.add(await InitClient.connect(path), (one) => one.close());
+    return { client, server };
+  }
+
+  test('learns who init is', async () => {
+    const { client, server } = await connect(() => welcome(STATE.GATE));
+    expect(await client.hello({ subscribe: true })).toEqual({
+      version: 1,
+      name: 'blog',
+      generation: 3,
+      hash: 'h',
+      bootId: 'b',
+      startTime: 12345n,
+      state: 'gate',
+      uid: 200000,
+    });
+    expect(server.requests[0]?.fields.number(TAG.SUBSCRIBE)).toBe(1);
+  });
+
+  test('does not believe a state that does not exist', async () => {
+    const { client } = await connect(() => welcome(17));
+    await expect(client.hello()).rejects.toMatchObject({ code: 'not-reachable' });
+  });
+
+  test('reaches a socket whose path is longer than the kernel takes, and leaves no descriptor', async () => {
+    const deep = join(directory, 'd'.repeat(100), 'e'.repeat(100));
+    mkdirSync(deep, { recursive: true });
+    // The server listens by a short way, as init does.
+    const path = join(deep, 'init.sock');
+    const cwd = process.cwd();
+    process.chdir(deep);
+    const server = await frameServer('init.sock', () => welcome(STATE.RUNNING)).finally(() =>
+      process.chdir(cwd),
+    );
+    scope.add(server, (one) => one.close());
+    const before = readdirSync('/proc/self/fd').length;
+    const client = scope.add(await InitClient.connect(path), (one) => one.close());
+    expect((await client.hello()).state).toBe('running');
+    // Both ends of one connection.
+    expect(readdirSync('/proc/self/fd').length).toBe(before + 2);
+  });
+
+  test('sends a start with argv, env and cwd in order, its output to the log', async () => {
+    const { client, server } = await connect(() => ({
+      verb: VERB.STARTED,
+      fields: [
+        [TAG.SLOT, 1],
+        [TAG.PID, 2],
+      ],
+    }));
+    expect(await client.start(COMMAND)).toEqual({ slot: 1n, pid: 2 });
+    const fields = server.requests[0]?.fields;
+    expect(fields?.texts(TAG.ARG)).toEqual(COMMAND.argv);
+    expect(fields?.texts(TAG.ENV)).toEqual(COMMAND.env);
+    expect(fields?.text(TAG.CWD)).toBe('/home/blog');
+    expect(fields?.number(TAG.STDIO)).toBe(STDIO.LOG);
+  });
+
+  test.each([
+    [constants.errno.ENOENT, 'python3', /^Cannot start python3: ENOENT, there is no such command/],
+    [constants.errno.EACCES, 'python3', /^Cannot start python3: EACCES, it is not executable/],
+    [
+      constants.errno.ENOENT,
+      '/home/blog',
+      /^Cannot start python3 in \/home\/blog: ENOENT, there is no such directory/,
+    ],
+    [constants.errno.EIO, 'fork', /^Cannot start python3: EIO \(fork\)$/],
+  ])('tells by errno %i and detail %s why a start failed', async (errno, detail, sentence) => {
+    const { client } = await connect(() => refusal(errno, detail));
+    const error = await client.start(COMMAND).catch((one: unknown) => one);
+    expect(error).toBeInstanceOf(StartError);
+    expect(error).toMatchObject({ code: 'start-failed', errno });
+    expect((error as StartError).message).toMatch(sentence);
+  });
+
+  test('refuses a start that no frame can hold, before it is sent', async () => {
+    const { client, server } = await connect(() => ok);
+    const start = client.start({ ...COMMAND, argv: ['sh', '-c', 'x'.repeat(300_000)] });
+    await expect(start).rejects.toMatchObject({
+      code: 'start-failed',
+      errno: constants.errno.E2BIG,
+    });
+    expect(server.requests).toEqual([]);
+  });
+
+  test('sends go, meta, signal, ack and stop with their fields', async () => {
+    const { client, server } = await connect(() => ok);
+    await client.go();
+    await client.meta({ generation: 4, hash: 'i' });
+    await client.signal(7n, 15);
+    await client.ack(7n);
+    await client.stop({ graceMs: 500, signal: 2 });
+    await client.stop({ graceMs: 0 });
+    expect(server.requests.map(({ verb }) => verb)).toEqual([
+      VERB.GO,
+      VERB.META,
+      VERB.SIGNAL,
+      VERB.ACK,
+      VERB.STOP,
+      VERB.STOP,
+    ]);
+    const [, meta, signal, ack, stop, stopNow] = server.requests.map(({ fields }) => fields);
+    expect([meta?.number(TAG.GENERATION), meta?.text(TAG.HASH)]).toEqual([4, 'i']);
+    expect([signal?.bigint(TAG.SLOT), signal?.number(TAG.SIGNAL)]).toEqual([7n, 15]);
+    expect(ack?.bigint(TAG.SLOT)).toBe(7n);
+    expect([stop?.number(TAG.GRACE_MS), stop?.number(TAG.SIGNAL)]).toEqual([500, 2]);
+    expect(stopNow?.has(TAG.SIGNAL)).toBe(false);
+  });
+
+  test('lists slots, the ended ones with how they ended', async () => {
+    const slot = (number: number, state: number): readonly Field[] => [
+      [TAG.SLOT, number],
+      [TAG.KIND, 'command'],
+      [TAG.LABEL, 'command'],
+      [TAG.PID, 2],
+      [TAG.STATE, state],
+      [TAG.ARG, 'sleep'],
+      [TAG.ARG, '1'],
+      [TAG.TIME_MS, 1000],
+    ];
+    const end: readonly Field[] = [
+      [TAG.STATUS, 9],
+      [TAG.UTIME_US, 1],
+      [TAG.STIME_US, 2],
+      [TAG.MAXRSS_KB, 3],
+    ];
+    const { client } = await connect(() => ({
+      verb: VERB.LISTED,
+      fields: [
+        [TAG.ENTRY, slot(1, STATE.RUNNING)],
+        [TAG.ENTRY, [...slot(2, STATE.ENDED), ...end]],
+      ],
+    }));
+    const common = { kind: 'command', label: 'command', pid: 2 };
+    expect(await client.list()).toEqual([
+      {
+        ...common,
+        slot: 1n,
+        state: 'running',
+        argv: ['sleep', '1'],
+        startedAtMs: 1000,
+        exit: null,
+      },
+      {
+        ...common,
+        slot: 2n,
+        state: 'ended',
+        argv: ['sleep', '1'],
+        startedAtMs: null,
+        exit: {
+          ...common,
+          slot: 2n,
+          status: 9,
+          userTimeUs: 1,
+          systemTimeUs: 2,
+          maxRssKb: 3,
+          endedAtMs: 1000,
+        },
+      },
+    ]);
+  });
+
+  test('names the errno when init refuses', async () => {
+    const { client } = await connect(() => refusal(constants.errno.ESRCH, ''));
+    await expect(client.signal(9n, 15)).rejects.toMatchObject({
+      code: 'system-call',
+      message: 'Cannot send signal 15 to slot 9: init says ESRCH',
+    });
+  });
+});
