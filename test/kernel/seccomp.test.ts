@@ -1,0 +1,97 @@
+/** The system call filter: each call without and with it, as root, so that only the filter can refuse. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadSeccompFilter } from '../../src/jail/seccomp.ts';
+import { NATIVE_DIRECTORY } from '../../src/jail/start-launcher.ts';
+import { errnoName } from '../../src/linux/errno.ts';
+import { compileFixture } from '../support/compile.ts';
+
+const KILLED = `signal ${constants.signals.SIGSYS}`;
+
+/** What the filter must say; everything else is told by the control. */
+const REFUSED: Readonly<Record<string, readonly string[]>> = {
+  EPERM: [
+    ...['mount', 'umount2', 'pivot_root', 'chroot', 'fsopen', 'fsconfig', 'fsmount', 'fspick'],
+    ...['open_tree', 'move_mount', 'mount_setattr', 'open_tree_attr', 'setns', 'unshare'],
+    ...['clone_newns', 'clone_newcgroup', 'clone_newuts', 'clone_newipc', 'clone_newuser'],
+    ...['clone_newpid', 'clone_newnet', 'clone_newnet_high'],
+    ...['bpf', 'perf_event_open', 'userfaultfd', 'keyctl', 'add_key', 'request_key'],
+    ...['kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module'],
+    ...['open_by_handle_at', 'syslog', 'acct', 'swapon', 'swapoff', 'reboot', 'quotactl'],
+    ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux'],
+    ...['prlimit_init', 'prlimit_init_high', 'setpriority_init', 'setpriority_init_high'],
+    ...['setpriority_group', 'setpriority_user', 'setpriority_user_high'],
+    ...['ioprio_init', 'ioprio_group', 'ioprio_user'],
+    ...['sched_setaffinity_init', 'sched_setscheduler_init', 'sched_setparam_init'],
+    ...['sched_setattr_init', 'move_pages_init', 'migrate_pages_init'],
+    ...['process_vm_readv_init', 'process_vm_writev_init', 'pidfd_open_init', 'ptrace_init'],
+    ...['kcmp_first', 'kcmp_second', 'process_madvise', 'pidfd_getfd'],
+  ],
+  ENOSYS: ['clone3', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
+  EAFNOSUPPORT: [
+    ...['socket_unspec', 'socket_packet', 'socket_packet_high', 'socket_alg', 'socket_vsock'],
+  ],
+  [KILLED]: ['x32_getpid', 'i386_getpid'],
+};
+
+const ALLOWED = [
+  ...['clone_plain', 'ioctl_fionread', 'socket_unix', 'socket_inet', 'socket_inet6'],
+  ...['socket_netlink', 'prlimit_self', 'setpriority_self', 'setpriority_own_group'],
+  ...['ioprio_self', 'sched_setaffinity_self', 'pidfd_open_other', 'ptrace_other', 'getpid'],
+];
+
+interface Result {
+  readonly control: string;
+  readonly filtered: string;
+}
+
+function resultOf(word: string): string {
+  return /^\d+$/.test(word) ? errnoName(Number(word)) : word;
+}
+
+describe('the system call filter', () => {
+  let directory: string;
+  let results: ReadonlyMap<string, Result>;
+
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'emperor-seccomp-'));
+    const program = join(directory, 'probes-seccomp');
+    compileFixture('probes-seccomp', program);
+    const output = execFileSync(program, [join(NATIVE_DIRECTORY, 'seccomp.bpf')], {
+      encoding: 'utf8',
+    });
+    results = new Map(
+      [...output.matchAll(/^(\S+) (.+) \| (.+)$/gm)].map(
+        ([, name = '', control = '', filtered = '']) =>
+          [name, { control: resultOf(control), filtered: resultOf(filtered) }] as const,
+      ),
+    );
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  for (const [refusal, names] of Object.entries(REFUSED)) {
+    test.each(names)(`answers ${refusal} to %s, which the kernel would not refuse so`, (name) => {
+      expect(results.get(name)?.filtered).toBe(refusal);
+      // A kernel without a socket family says the same as the filter.
+      if (refusal !== 'EAFNOSUPPORT') expect(results.get(name)?.control).not.toBe(refusal);
+    });
+  }
+
+  test.each(ALLOWED)('leaves %s as it is', (name) => {
+    const result = results.get(name);
+    expect(result?.filtered).toBe(result?.control);
+  });
+
+  test('has nothing untold: every probe stands in one of the lists', () => {
+    const told = [...Object.values(REFUSED).flat(), ...ALLOWED].sort();
+    expect([...results.keys()].sort()).toEqual(told);
+  });
+
+  test('is loaded as whole instructions', () => {
+    expect(loadSeccompFilter().length % 8).toBe(0);
+    expect(() => loadSeccompFilter(directory)).toThrow(/is missing; run `npm run build`/);
+  });
+});
