@@ -1,0 +1,89 @@
+/** A cgroup parent of the test's own: what it starts is below it, so that it can be counted and ended. */
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isErrno } from '../../src/base/errors.ts';
+import { membershipMount } from '../../src/cgroup/membership.ts';
+import { until } from './wait.ts';
+
+export interface CgroupTree {
+  /** Absolute. */
+  readonly path: string;
+  /** Below the mount, as `cgroup-parent` in emperor.ini wants it. */
+  readonly parent: string;
+  directories(): readonly string[];
+  pids(): readonly number[];
+  /** Ends every process in it and removes it. */
+  close(): Promise<void>;
+}
+
+/** Makes `name` in the hierarchy that decides membership. */
+export function makeCgroupTree(name: string): CgroupTree {
+  const mount = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
+  if (!mount) throw new Error('neither cgroup2 nor the v1 freezer is mounted');
+  const path = join(mount.path, name);
+  mkdirSync(path);
+  const directories = () => descendants(path);
+  const pids = () => [path, ...directories()].flatMap(pidsOf);
+  return {
+    path,
+    parent: name,
+    directories,
+    pids,
+    async close() {
+      await until(`${path} is empty`, () => {
+        // A frozen process cannot die on v1.
+        for (const one of [...directories()].reverse()) thaw(one);
+        for (const pid of pids()) kill(pid);
+        return pids().length === 0;
+      });
+      for (const one of [...directories()].reverse()) rmdirSync(one);
+      rmdirSync(path);
+    },
+  };
+}
+
+/** Parents before children. */
+function descendants(path: string): readonly string[] {
+  return list(path).flatMap((name) => [join(path, name), ...descendants(join(path, name))]);
+}
+
+function list(path: string): readonly string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+function pidsOf(path: string): readonly number[] {
+  try {
+    const text = readFileSync(join(path, 'cgroup.procs'), 'utf8');
+    return text.split('\n').filter(Boolean).map(Number);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENODEV')) return [];
+    throw error;
+  }
+}
+
+function thaw(path: string): void {
+  for (const [file, text] of [
+    ['cgroup.freeze', '0'],
+    ['freezer.state', 'THAWED'],
+  ] as const) {
+    try {
+      writeFileSync(join(path, file), text, { flag: 'r+' });
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
+}
