@@ -39,7 +39,7 @@ import { listDirectories } from './listing.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
 import { Records } from './records.ts';
 import { type Entry, entryOf, type ResolveContext } from './roster.ts';
-import { hostNameServers, readInclude, type Settings } from './settings.ts';
+import { hostNameServers, type IncludeResult, type Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 import { readStateFile, writeStateFile } from './state-file.ts';
 import type { StatsSource } from './stats.ts';
@@ -59,6 +59,7 @@ export interface EmperorHost
   readonly program: string;
   readonly seccompFilter: Uint8Array;
   readonly reload: () => Settings;
+  readonly readInclude: (path: string) => IncludeResult;
   readonly rescan: () => Promise<void>;
   readonly look: (name: string) => Promise<void>;
   readonly stats: StatsSource;
@@ -266,7 +267,7 @@ export class Emperor implements Governor {
   #resolveContext(): ResolveContext {
     return {
       emperor: this.#settings.config,
-      readInclude,
+      readInclude: this.#host.readInclude,
       env: readEnvironment,
       uidOf: (name) => this.#identities.find(name),
       ownerOf: (uid) => this.#identities.ownerOf(uid),

@@ -19,7 +19,7 @@ import { flock } from '../linux/flock.ts';
 import { Poller } from '../linux/poller.ts';
 import { Emperor } from './emperor.ts';
 import { listDirectories } from './listing.ts';
-import { loadSettings, watchSettings } from './settings.ts';
+import { type Settings, SettingsFile } from './settings.ts';
 import { Stats } from './stats.ts';
 import { VassalWatch } from './watch.ts';
 
@@ -42,7 +42,8 @@ const STARTS_PER_CORE = 8;
 
 /** Throws `bad-config`, `already-running`, `not-permitted`. */
 export async function startEmperor(options: RunOptions): Promise<RunningEmperor> {
-  const settings = loadSettings(options.iniFile, options.overrides);
+  const settingsFile = new SettingsFile(options.iniFile, options.overrides);
+  const settings = settingsFile.load();
   if (process.getuid?.() !== 0) {
     throw new EmperorError(
       'not-permitted',
@@ -51,7 +52,7 @@ export async function startEmperor(options: RunOptions): Promise<RunningEmperor>
   }
   const scope = new Scope();
   try {
-    return await govern(options, settings, scope);
+    return await govern(options, { settingsFile, settings, scope });
   } catch (error) {
     await scope.close();
     throw error;
@@ -60,9 +61,9 @@ export async function startEmperor(options: RunOptions): Promise<RunningEmperor>
 
 async function govern(
   options: RunOptions,
-  settings: ReturnType<typeof loadSettings>,
-  scope: Scope,
+  opened: { readonly settingsFile: SettingsFile; readonly settings: Settings; readonly scope: Scope },
 ): Promise<RunningEmperor> {
+  const { settingsFile, settings, scope } = opened;
   const { config } = settings;
   makeDirectories(config);
   lockRunDirectory(config, scope);
@@ -94,7 +95,8 @@ async function govern(
     random: Math.random,
     program: launcher.program,
     seccompFilter: loadSeccompFilter(),
-    reload: () => loadSettings(options.iniFile, options.overrides),
+    reload: () => settingsFile.load(),
+    readInclude: settingsFile.readInclude,
     rescan: () => watch.rescan(),
     look: (name) => watch.look(name),
     stats,
@@ -124,19 +126,12 @@ async function govern(
   if (adopted > 0) log.info({ vassals: adopted }, 'adopted what runs');
   await watch.start();
   await emperor.judgeOrphans();
-  const iniWatch = scope.add(
-    watchSettings(
-      options.iniFile,
-      () => emperor.includedFiles(),
-      () => {
-        emperor.reloadSettings().catch((error) => {
-          log.error({ error: messageOf(error) }, 'emperor.ini could not be applied');
-        });
-      },
-    ),
-    (open) => open.close(),
-  );
-  iniWatch.refresh();
+  scope.add(settingsFile, (open) => open.close());
+  settingsFile.watch(() => {
+    emperor.reloadSettings().catch((error) => {
+      log.error({ error: messageOf(error) }, 'emperor.ini could not be applied');
+    });
+  });
   return { governor: emperor, config, done };
 }
 

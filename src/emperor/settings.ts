@@ -1,9 +1,9 @@
 /**
- * emperor.ini as the emperor holds it: read, resolved, watched. A broken edit never touches what runs: the
- * last good configuration stays and the findings are shown.
+ * emperor.ini and every file that it or a vassal file includes: read, resolved, watched. What a broken edit
+ * means is the emperor's business (emperor.ts): here it is an exception with all diagnostics.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { readEnvironment } from '../base/environment.ts';
 import { type Diagnostic, EmperorError, isErrno, messageOf } from '../base/errors.ts';
@@ -17,18 +17,52 @@ export interface Settings {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
-export function loadSettings(iniFile: string, overrides: readonly string[]): Settings {
-  const file = resolve(iniFile);
-  const { config, diagnostics } = loadEmperorConfig({
-    ...readIni(file),
-    overrides,
-    ...surroundings(),
-  });
-  if (!config) {
-    throw new EmperorError('bad-config', `Cannot use ${iniFile}: it has errors`, { diagnostics });
+export type IncludeResult = { readonly text: string } | { readonly error: string };
+
+export class SettingsFile {
+  readonly #file: string;
+  readonly #overrides: readonly string[];
+  readonly #included = new Set<string>();
+  #watcher: FSWatcher | null = null;
+
+  constructor(iniFile: string, overrides: readonly string[]) {
+    this.#file = resolve(iniFile);
+    this.#overrides = overrides;
   }
-  return { config, diagnostics };
+
+  /** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
+  load(): Settings {
+    const { config, diagnostics } = loadEmperorConfig({
+      ...readIni(this.#file),
+      overrides: this.#overrides,
+      env: readEnvironment,
+      readInclude: this.readInclude,
+      lookupUser,
+      lookupGroup,
+    });
+    if (config) return { config, diagnostics };
+    throw new EmperorError('bad-config', `Cannot use ${this.#file}: it has errors`, { diagnostics });
+  }
+
+  /** Reads an operator's include file, and has it watched from now on. */
+  readonly readInclude = (path: string): IncludeResult => {
+    if (!this.#included.has(path)) {
+      this.#included.add(path);
+      this.#watcher?.add(path);
+    }
+    return readOperatorFile(path);
+  };
+
+  /** Calls `onChange` whenever emperor.ini or an included file changes, by write or by rename. */
+  watch(onChange: () => void): void {
+    this.#watcher = watch([this.#file, ...this.#included], { ignoreInitial: true, atomic: 50 });
+    this.#watcher.on('all', onChange);
+    this.#watcher.on('error', onChange);
+  }
+
+  async close(): Promise<void> {
+    await this.#watcher?.close();
+  }
 }
 
 function readIni(file: string): { file: string; text: string; ownerUid: number } {
@@ -41,12 +75,7 @@ function readIni(file: string): { file: string; text: string; ownerUid: number }
   }
 }
 
-function surroundings() {
-  return { env: readEnvironment, readInclude, lookupUser, lookupGroup };
-}
-
-/** Reads an operator's include file; an error text where it cannot or must not be read. */
-export function readInclude(path: string): { readonly text: string } | { readonly error: string } {
+function readOperatorFile(path: string): IncludeResult {
   try {
     const stat = statSync(path);
     if (!stat.isFile()) return { error: 'not a regular file' };
@@ -59,22 +88,6 @@ export function readInclude(path: string): { readonly text: string } | { readonl
   }
 }
 
-/** Calls `onChange` whenever emperor.ini or one of `included` changes, by write or by rename. */
-export function watchSettings(
-  iniFile: string,
-  included: () => readonly string[],
-  onChange: () => void,
-): { refresh: () => void; close: () => Promise<void> } {
-  const options = { ignoreInitial: true, awaitWriteFinish: false, atomic: 50 } as const;
-  const watcher: FSWatcher = watch([resolve(iniFile)], options);
-  watcher.on('all', onChange);
-  watcher.on('error', onChange);
-  return {
-    refresh: () => void watcher.add([...included()]),
-    close: () => watcher.close(),
-  };
-}
-
 /** Name servers of the host, for vassals that name none. */
 export function hostNameServers(): readonly string[] {
   try {
@@ -84,9 +97,4 @@ export function hostNameServers(): readonly string[] {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
-}
-
-/** Directory that relative paths of `iniFile` are relative to. */
-export function baseOf(iniFile: string): string {
-  return dirname(resolve(iniFile));
 }

@@ -1,0 +1,6 @@
+/* The smallest idle process: waits for ever. */
+#include <unistd.h>
+
+int main(void) {
+  for (;;) pause();
+}

@@ -1,0 +1,140 @@
+// The benchmarks' own world: a network namespace as the host, directories, cgroup parent, one emperor.
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export const ROOT = resolve(import.meta.dirname, '..');
+const BINARY = join(ROOT, 'bin/emperor');
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export async function until(probe, what, timeoutMs = 120_000, everyMs = 20) {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await probe())) {
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await sleep(everyMs);
+  }
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+/** Compiles bench/programs statically; the directory is bound to /opt in every vassal. */
+export function buildPrograms(directory) {
+  mkdirSync(directory, { recursive: true });
+  for (const name of ['stamp', 'sleep']) {
+    const source = join(ROOT, 'bench/programs', `${name}.c`);
+    execFileSync('musl-gcc', ['-static', '-Os', '-s', '-o', join(directory, name), source]);
+  }
+}
+
+export function memAvailableBytes() {
+  const text = readFileSync('/proc/meminfo', 'utf8');
+  return Number(/^MemAvailable:\s+(\d+)/m.exec(text)[1]) * 1024;
+}
+
+/** Seconds of cpu that a process has used. */
+export function cpuSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+export function rssBytes(pid) {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
+}
+
+let count = 0;
+
+export class World {
+  constructor() {
+    count += 1;
+    this.directory = mkdtempSync(join(tmpdir(), 'emperor-bench-'));
+    this.vassals = join(this.directory, 'vassals');
+    this.opt = join(this.directory, 'opt');
+    this.ini = join(this.directory, 'emperor.ini');
+    this.netns = `emperor-bench-${process.pid}-${count}`;
+    this.cgroupParent = `emperor-bench-${process.pid}-${count}`;
+    mkdirSync(this.vassals);
+    buildPrograms(this.opt);
+    execFileSync('ip', ['netns', 'add', this.netns]);
+    const path = (name) => join(this.directory, name);
+    writeFileSync(
+      this.ini,
+      `[emperor]
+vassals = ${this.vassals}
+distros = ${join(ROOT, 'distros')}
+distro = bookworm
+opt = ${this.opt}
+homes = ${path('homes')}
+run-dir = ${path('run')}
+state-dir = ${path('state')}
+log-dir = ${path('log')}
+cgroup-parent = ${this.cgroupParent}
+log-level = warn
+`,
+    );
+  }
+
+  /** Starts the emperor; resolves with the milliseconds until it says ready. */
+  async start() {
+    const begin = performance.now();
+    this.output = '';
+    this.daemon = spawn('ip', ['netns', 'exec', this.netns, BINARY, 'run', '--ini', this.ini], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    });
+    for (const stream of [this.daemon.stdout, this.daemon.stderr]) {
+      stream.on('data', (chunk) => {
+        this.output += chunk;
+      });
+    }
+    await until(
+      () => {
+        if (this.daemon.exitCode !== null) throw new Error(this.output);
+        return /^ready$/m.test(this.output);
+      },
+      'ready',
+      120_000,
+      2,
+    );
+    return performance.now() - begin;
+  }
+
+  async kill(signal) {
+    const ended = new Promise((done) => this.daemon.once('exit', done));
+    this.daemon.kill(signal);
+    await ended;
+  }
+
+  cli(...args) {
+    return execFileSync(BINARY, ['--ini', this.ini, ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  }
+
+  stats() {
+    return JSON.parse(this.cli('stats', '--json'));
+  }
+
+  async untilRunning(number) {
+    await until(() => this.stats().vassals.running >= number, `${number} running`, 300_000, 100);
+  }
+
+  write(name, text) {
+    const temporary = join(this.vassals, `.${name}.new`);
+    writeFileSync(temporary, text);
+    renameSync(temporary, join(this.vassals, `${name}.ini`));
+  }
+
+  async close() {
+    if (this.daemon?.exitCode === null && this.daemon.signalCode === null) {
+      this.cli('shutdown', '--stop-vassals');
+      await until(() => this.daemon.exitCode !== null, 'end', 300_000);
+    }
+    execFileSync('ip', ['netns', 'del', this.netns]);
+    rmSync(this.directory, { recursive: true, force: true });
+    const cgroup = join('/sys/fs/cgroup/unified', this.cgroupParent);
+    if (existsSync(cgroup)) execFileSync('rmdir', [cgroup]);
+  }
+}

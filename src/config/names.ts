@@ -1,0 +1,11 @@
+/** Names of vassals: what a file must be called to be one. */
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const SUFFIX = '.ini';
+
+/** Returns the vassal's name of a file name; undefined if it is no vassal's file. */
+export function vassalNameOfFile(file: string): string | undefined {
+  if (!file.endsWith(SUFFIX)) return undefined;
+  const name = file.slice(0, -SUFFIX.length);
+  return NAME.test(name) ? name : undefined;
+}

@@ -1,0 +1,220 @@
+/*
+ * Shared declarations of the launcher, init and attach: one static program, three modes. No policy, no
+ * configuration: what happens inside a vassal is decided by the jail plan that the emperor sends.
+ */
+#ifndef EMPEROR_INIT_H
+#define EMPEROR_INIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "wire.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ── wire.c: frames ─────────────────────────────────────────────────────────────────────────── */
+
+#define FRAME_HEAD 12 /* length, verb, reserved, id */
+#define FIELD_HEAD 8  /* tag, reserved, length */
+#define FRAME_FDS 4
+
+/* Bytes that are being put together; `full` once something did not fit. */
+struct out {
+  uint8_t *data;
+  size_t size, length;
+  bool full;
+};
+
+/* A frame that has arrived; points into the connection's buffer. */
+struct frame {
+  uint16_t verb;
+  uint32_t id;
+  const uint8_t *fields;
+  size_t length;
+};
+
+struct field {
+  uint16_t tag;
+  const uint8_t *bytes;
+  uint32_t length;
+};
+
+void out_begin(struct out *out, void *buffer, size_t size, uint16_t verb, uint32_t id);
+void out_bytes(struct out *out, uint16_t tag, const void *bytes, size_t length);
+void out_text(struct out *out, uint16_t tag, const char *text);
+void out_number(struct out *out, uint16_t tag, uint64_t number);
+/* Opens a nested field; close it with what this returns. */
+size_t out_open(struct out *out, uint16_t tag);
+void out_close(struct out *out, size_t mark);
+/* Writes the frame's length; false if it did not fit. */
+bool out_end(struct out *out);
+
+/* Reads the frame at the start of `bytes`: its size, 0 if more bytes are needed, -1 if it is none. */
+ssize_t frame_parse(const uint8_t *bytes, size_t length, struct frame *frame);
+/* Takes the next field off [*bytes, *length); false at the end or where the rest makes no sense. */
+bool field_next(const uint8_t **bytes, size_t *length, struct field *field);
+bool field_find(const uint8_t *bytes, size_t length, uint16_t tag, struct field *field);
+uint64_t field_number(const uint8_t *bytes, size_t length, uint16_t tag, uint64_t otherwise);
+/* Copies a text field; false if it is missing, too long or holds a NUL. */
+bool field_text(const uint8_t *bytes, size_t length, uint16_t tag, char *to, size_t size);
+
+/* ── peer.c: connections ────────────────────────────────────────────────────────────────────── */
+
+/* One connection. Buffers belong to the owner and are touched only while in use. */
+struct peer {
+  int fd; /* -1: free */
+  bool subscribed, closing;
+  uint8_t *in;
+  size_t in_size, in_length;
+  uint8_t *out; /* what the socket would not take yet */
+  size_t out_size, out_length;
+  int received_fd; /* last descriptor that came with SCM_RIGHTS, or -1 */
+};
+
+/* Reads what is there. False when the peer has gone. */
+bool peer_read(struct peer *peer);
+/* Sends a finished frame with descriptors; keeps what does not fit. False: the peer is to be dropped. */
+bool peer_send(struct peer *peer, const struct out *out, const int *fds, int fd_count);
+bool peer_flush(struct peer *peer);
+/* Takes the next whole frame off the buffer: 1 yes, 0 not yet, -1 nonsense. `used` goes to peer_consume. */
+int peer_frame(struct peer *peer, struct frame *frame, size_t *used);
+void peer_consume(struct peer *peer, size_t used);
+int listen_at(const char *path, int backlog);
+int connect_to(const char *path);
+
+/* ── sys.c: system calls musl has no wrapper for, and small things ──────────────────────────── */
+
+int sys_pivot_root(const char *new_root, const char *put_old);
+int sys_open_tree(int fd, const char *path, unsigned flags);
+int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);
+int sys_mount_setattr(int fd, const char *path, unsigned flags, uint64_t set, uint64_t clear);
+int sys_openat2(int fd, const char *path, uint64_t flags, uint64_t resolve);
+pid_t sys_clone3(uint64_t flags);
+void sys_close_from(unsigned first);
+uint64_t start_time_of(pid_t pid);
+void boot_id(char text[40]);
+int64_t wall_ms(void);
+int64_t monotonic_ms(void);
+bool write_file(const char *path, const char *text);
+
+/* ── modes ──────────────────────────────────────────────────────────────────────────────────── */
+
+int launcher_main(int argc, char **argv);
+int init_main(void);
+int attach_main(int argc, char **argv);
+
+/* mounts.c: the launcher's own, small mount namespace. */
+int mounts_open(char **keep, int count);
+void mounts_prune(void);
+
+/* The descriptors that the launcher leaves to an init. */
+#define INIT_PLAN_FD 3
+#define INIT_REPORT_FD 4
+
+/* ── init: shared state (init.c) ────────────────────────────────────────────────────────────── */
+
+#define MAX_PAYLOAD_LEAVES 8
+#define MAX_RLIMITS 16
+#define MAX_FILTER_BYTES 32768
+#define LINE_BYTES 8192
+
+struct init {
+  char name[128], hash[80], boot_id[40];
+  uint64_t generation, start_time, namespaces;
+  int state; /* STATE_… */
+  uid_t uid;
+  bool is_pid1, is_dropped;
+  int root_fd;                            /* the new root's mount, before the pivot */
+  int lock_fd, listen_fd, epoll_fd, signal_fd;
+  int payload_fds[MAX_PAYLOAD_LEAVES];
+  int payload_count;
+  char payload_kill[512];                 /* cgroup.kill of the payload, if there is one */
+  struct { int resource; struct rlimit limit; } rlimits[MAX_RLIMITS];
+  int rlimit_count;
+  uint8_t filter[MAX_FILTER_BYTES];
+  size_t filter_length;
+};
+
+extern struct init self;
+
+/* steps.c: what a failing step leaves behind for the report; laid out as the report itself. */
+struct failure {
+  int step, error;
+  char detail[512];
+};
+extern struct failure failure;
+/* Notes why a step failed; returns false so that a step can `return fail(…)`. */
+bool fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+struct step {
+  uint64_t op;
+  const uint8_t *fields;
+  size_t length;
+};
+bool step_run(const struct step *step);
+bool step_mount(const struct step *step); /* steps-mount.c */
+bool step_hook(const struct step *step);  /* steps-hook.c */
+bool step_sweep(void);
+
+/* gate.c: serves init.sock until somebody says GO; answers that peer when the rest is done. */
+bool step_gate(uint64_t limit_ms);
+void gate_passed(void);
+void gate_failed(void);
+void report_failure(void);
+
+/* logger.c */
+bool log_open(int directory_fd, uint64_t max_bytes, int files, uid_t uid, gid_t gid);
+/* One pipe whose lines go to the log. */
+struct log_pipe {
+  int fd; /* -1: free */
+  bool is_stderr;
+  char label[64];
+  uint8_t line[LINE_BYTES];
+  size_t length;
+};
+/* Takes over `fd`; false if there are too many pipes. */
+bool log_pipe_open(int fd, const char *label, bool is_stderr);
+/* Reads at most one portion and writes its lines; closes the pipe at its end. */
+void log_pipe_ready(uint32_t index);
+/* Reads everything that is there now. */
+void log_pipes_drain(void);
+void log_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t log_lost_bytes(void);
+
+/* child.c: what every process that init starts goes through before exec. */
+
+/* child.c: what everything that init starts goes through between fork and exec. */
+bool child_join_payload(void);
+void child_reset_signals(void);
+bool child_confine(void);
+
+/* slots.c: the processes that init was asked to start. */
+void slots_reap(void);
+void slots_serve(struct peer *peer, const struct frame *frame);
+void slots_exec_ready(uint32_t index);
+void slots_stop(int64_t grace_ms, int signo);
+/* Milliseconds until a stop that is under way runs out of patience; -1 if none is. */
+int slots_patience(void);
+void slots_peer_gone(const struct peer *peer);
+
+/* loop.c: one epoll loop. */
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC };
+bool loop_open(void);
+void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events);
+/* Waits up to `timeout_ms` and does what there is to do. */
+void loop_turn(int timeout_ms);
+int loop_run(void);
+/* Ends a frame and sends it; a peer that does not take it is dropped. */
+void loop_say(struct peer *peer, struct out *out, const int *fds, int count);
+/* Sends an event to all who subscribed, and to `also`. */
+void loop_tell(const uint8_t *frame, size_t length, const struct peer *also);
+void loop_say_ok(struct peer *peer, uint32_t id);
+void loop_say_error(struct peer *peer, uint32_t id, int step, int error, const char *detail);
+void loop_drop(struct peer *peer);
+/* Scratch space for one outgoing frame. */
+extern uint8_t loop_scratch[MAX_FRAME];
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * The launcher's own mount namespace, kept small: cloning a vassal copies every mount in it. It follows the
+ * host's mounts (slave), less those that container engines, snaps and sessions pile up by the thousand and
+ * no vassal needs. Nothing on the host is touched by a detach in here.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "emperor-init.h"
+
+#define MAX_MOUNTINFO (4 << 20)
+
+static const char *const foreign_types[] = {"overlay", "nsfs", "squashfs"};
+static const char *const foreign_places[] = {
+    "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/kubelet", "/run/docker",
+    "/run/containerd", "/run/netns",          "/run/user",           "/snap",
+};
+
+static char **keep;
+static int keep_count, mountinfo_fd = -1;
+static char mountinfo[MAX_MOUNTINFO];
+
+static bool is_at_or_below(const char *path, const char *directory) {
+  size_t length = strlen(directory);
+  return strncmp(path, directory, length) == 0 && (path[length] == 0 || path[length] == '/');
+}
+
+static bool is_needed(const char *path) {
+  if (strcmp(path, "/") == 0) return true;
+  for (int i = 0; i < keep_count; i++)
+    if (is_at_or_below(path, keep[i]) || is_at_or_below(keep[i], path)) return true;
+  return false;
+}
+
+static bool is_foreign(const char *path, const char *type) {
+  for (size_t i = 0; i < COUNT_OF(foreign_types); i++)
+    if (strcmp(type, foreign_types[i]) == 0) return true;
+  for (size_t i = 0; i < COUNT_OF(foreign_places); i++)
+    if (is_at_or_below(path, foreign_places[i])) return true;
+  return false;
+}
+
+/* One line of proc_pid_mountinfo(5): the mount point is word 5, the type follows " - ". */
+static void judge(char *line) {
+  char *separator = strstr(line, " - "), *path = line;
+  for (int word = 1; word < 5 && path; word++) path = strchr(path + 1, ' ');
+  if (!separator || !path) return;
+  path++;
+  path[strcspn(path, " ")] = 0;
+  char *type = separator + 3;
+  type[strcspn(type, " ")] = 0;
+  if (is_foreign(path, type) && !is_needed(path)) umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+void mounts_prune(void) {
+  lseek(mountinfo_fd, 0, SEEK_SET);
+  size_t length = 0;
+  for (ssize_t got; length < sizeof mountinfo - 1; length += (size_t)got) {
+    got = read(mountinfo_fd, mountinfo + length, sizeof mountinfo - 1 - length);
+    if (got <= 0) break;
+  }
+  mountinfo[length] = 0;
+  for (char *line = mountinfo, *next; line && *line; line = next) {
+    next = strchr(line, '\n');
+    if (next) *next++ = 0;
+    judge(line);
+  }
+}
+
+/* Returns a descriptor that signals EPOLLPRI whenever the mounts change. */
+int mounts_open(char **directories, int count) {
+  keep = directories;
+  keep_count = count;
+  if (unshare(CLONE_NEWNS) < 0) return -1;
+  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return -1;
+  mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+  if (mountinfo_fd >= 0) mounts_prune();
+  return mountinfo_fd;
+}

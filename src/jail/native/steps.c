@@ -1,0 +1,180 @@
+/* The steps of a jail plan that are not mounts. Each does one thing and, failing, says to what. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "emperor-init.h"
+
+#define PATH_BYTES 4096
+
+static bool text_of(const struct step *step, uint16_t tag, char path[PATH_BYTES]) {
+  if (field_text(step->fields, step->length, tag, path, PATH_BYTES)) return true;
+  return fail(EINVAL, "a step without its text");
+}
+
+static uint64_t number_of(const struct step *step, uint16_t tag) {
+  return field_number(step->fields, step->length, tag, 0);
+}
+
+static bool step_lock(const struct step *step) {
+  char path[PATH_BYTES];
+  if (!text_of(step, TAG_SOURCE, path)) return false;
+  self.lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (self.lock_fd < 0 || flock(self.lock_fd, LOCK_EX | LOCK_NB) < 0) return fail(errno, "%s", path);
+  return true;
+}
+
+/* The kernel checks who opened cgroup.procs, not who writes: children can join after the drop. */
+static bool step_cgroup(const struct step *step) {
+  char init[PATH_BYTES], payload[PATH_BYTES];
+  if (!text_of(step, TAG_SOURCE, init) || !text_of(step, TAG_TARGET, payload)) return false;
+  if (!write_file(init, "0")) return fail(errno, "%s", init);
+  if (self.payload_count == MAX_PAYLOAD_LEAVES) return fail(E2BIG, "%s", payload);
+  int fd = open(payload, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fail(errno, "%s", payload);
+  self.payload_fds[self.payload_count++] = fd;
+  char *slash = strrchr(payload, '/');
+  if (slash) snprintf(self.payload_kill, sizeof self.payload_kill, "%.*s/cgroup.kill", (int)(slash - payload), payload);
+  return true;
+}
+
+static bool step_log(const struct step *step) {
+  char path[PATH_BYTES];
+  if (!text_of(step, TAG_SOURCE, path)) return false;
+  uid_t uid = (uid_t)number_of(step, TAG_UID);
+  gid_t gid = (gid_t)number_of(step, TAG_GID);
+  if (mkdir(path, 0750) < 0 && errno != EEXIST) return fail(errno, "%s", path);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || fchown(fd, uid, gid) < 0) return fail(errno, "%s", path);
+  if (!log_open(fd, number_of(step, TAG_LENGTH), (int)number_of(step, TAG_COUNT), uid, gid)) return fail(errno, "%s/current", path);
+  return true;
+}
+
+static bool step_listen(const struct step *step) {
+  char path[PATH_BYTES];
+  if (!text_of(step, TAG_SOURCE, path)) return false;
+  self.listen_fd = listen_at(path, 64);
+  if (self.listen_fd < 0) return fail(errno, "%s", path);
+  loop_watch(self.listen_fd, WATCH_LISTEN, 0, 1 /* EPOLLIN */);
+  return true;
+}
+
+static bool step_hostname(const struct step *step) {
+  char name[PATH_BYTES];
+  if (!text_of(step, TAG_TEXT, name)) return false;
+  return sethostname(name, strlen(name)) == 0 || fail(errno, "%s", name);
+}
+
+/* /proc/sys/net shows the writer's network namespace, whichever /proc it is. */
+static bool step_sysctl(const struct step *step) {
+  char name[PATH_BYTES], text[PATH_BYTES], path[PATH_BYTES + 16];
+  if (!text_of(step, TAG_TARGET, name) || !text_of(step, TAG_TEXT, text)) return false;
+  snprintf(path, sizeof path, "/proc/sys/%s", name);
+  return write_file(path, text) || fail(errno, "%s", path);
+}
+
+static bool step_loopback(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  bool is_done = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+  int error = errno;
+  if (fd >= 0) close(fd);
+  return is_done || fail(error, "lo");
+}
+
+/* Made and given to the tenant where it is not there; one that is there stays as it is. */
+static bool step_home(const struct step *step) {
+  char path[PATH_BYTES];
+  if (!text_of(step, TAG_SOURCE, path)) return false;
+  if (mkdir(path, 0700) < 0) {
+    if (errno != EEXIST) return fail(errno, "%s", path);
+    struct stat stat;
+    if (lstat(path, &stat) < 0 || !S_ISDIR(stat.st_mode)) return fail(ENOTDIR, "%s", path);
+    return true;
+  }
+  if (lchown(path, (uid_t)number_of(step, TAG_UID), (gid_t)number_of(step, TAG_GID)) < 0) return fail(errno, "%s", path);
+  return true;
+}
+
+/* Limits are for what is started: init needs its own descriptors. */
+static bool step_rlimit(const struct step *step) {
+  if (self.rlimit_count == MAX_RLIMITS) return fail(E2BIG, "too many limits");
+  self.rlimits[self.rlimit_count].resource = (int)number_of(step, TAG_NUMBER);
+  self.rlimits[self.rlimit_count].limit = (struct rlimit){number_of(step, TAG_LENGTH), number_of(step, TAG_COUNT)};
+  self.rlimit_count++;
+  return true;
+}
+
+static bool has_nothing_left(uid_t uid, gid_t gid) {
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct sets[2];
+  if (syscall(SYS_capget, &head, sets) < 0) return false;
+  for (int i = 0; i < 2; i++)
+    if (sets[i].effective || sets[i].permitted || sets[i].inheritable) return false;
+  uid_t r, e, s;
+  gid_t rg, eg, sg;
+  getresuid(&r, &e, &s);
+  getresgid(&rg, &eg, &sg);
+  bool is_tenant = r == uid && e == uid && s == uid && rg == gid && eg == gid && sg == gid;
+  return is_tenant && getgroups(0, NULL) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 &&
+         prctl(PR_GET_DUMPABLE) == 0;
+}
+
+static bool step_drop(const struct step *step) {
+  uid_t uid = (uid_t)number_of(step, TAG_UID);
+  gid_t gid = (gid_t)number_of(step, TAG_GID);
+  if (uid == 0 || gid == 0) return fail(EPERM, "a tenant is never uid or gid 0");
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return fail(errno, "bounding set");
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+    return fail(errno, "uid %u, gid %u", uid, gid);
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+  if (syscall(SYS_capset, &head, none) < 0) return fail(errno, "capabilities");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail(errno, "no_new_privs");
+  prctl(PR_SET_DUMPABLE, 0);
+  self.uid = uid;
+  self.is_dropped = true;
+  return has_nothing_left(uid, gid) || fail(EPERM, "privileges were left after the drop");
+}
+
+static bool step_seccomp(const struct step *step) {
+  struct field filter;
+  if (!field_find(step->fields, step->length, TAG_BYTES, &filter)) return fail(EINVAL, "no filter");
+  if (filter.length > sizeof self.filter || filter.length % 8 != 0) return fail(EINVAL, "a filter of %u bytes", filter.length);
+  memcpy(self.filter, filter.bytes, filter.length);
+  self.filter_length = filter.length;
+  return true;
+}
+
+bool step_run(const struct step *step) {
+  switch (step->op) {
+    case OP_LOCK: return step_lock(step);
+    case OP_CGROUP: return step_cgroup(step);
+    case OP_LOG: return step_log(step);
+    case OP_LISTEN: return step_listen(step);
+    case OP_HOSTNAME: return step_hostname(step);
+    case OP_SYSCTL: return step_sysctl(step);
+    case OP_LOOPBACK: return step_loopback();
+    case OP_HOME: return step_home(step);
+    case OP_HOOK: return step_hook(step);
+    case OP_SWEEP: return step_sweep();
+    case OP_GATE: return step_gate(number_of(step, TAG_LENGTH));
+    case OP_RLIMIT: return step_rlimit(step);
+    case OP_DROP: return step_drop(step);
+    case OP_SECCOMP: return step_seccomp(step);
+    default: return step_mount(step);
+  }
+}

@@ -1,0 +1,157 @@
+/** Each step of a jail plan fails once: the operator gets a sentence, and nothing is left behind. */
+import { rmdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { OpName } from '../../src/jail/encode.ts';
+import type { JailPlan, Step } from '../../src/jail/plan.ts';
+import { forget, launch } from '../support/jail.ts';
+import { makeTinyDistro } from '../support/tiny-distro.ts';
+import { type World, world } from '../support/world.ts';
+
+/** How a step is made to fail; what is left out cannot fail for root, or is no step that does a thing. */
+const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
+  lock: (step) => ({ ...step, op: 'lock', source: '/nowhere/lock' }),
+  cgroup: () => ({ op: 'cgroup', init: '/nowhere/a', payload: '/nowhere/b' }),
+  log: () => ({ op: 'log', source: '/nowhere/log/x', uid: 1, gid: 1, maxBytes: 1e6, files: 2 }),
+  listen: () => ({ op: 'listen', source: '/nowhere/init.sock' }),
+  root: () => ({ op: 'root', source: '/nowhere' }),
+  proc: () => ({ op: 'proc', target: '/nowhere' }),
+  tmpfs: (step) => ({ ...step, target: '/nowhere' }) as Step,
+  devpts: () => ({ op: 'devpts', target: '/nowhere', max: 4 }),
+  mqueue: () => ({ op: 'mqueue', target: '/nowhere' }),
+  device: (step) => ({ ...step, target: '/dev/nowhere/null' }) as Step,
+  directory: (step) => ({ ...step, target: '/dev/nowhere/there' }) as Step,
+  file: (step) => ({ ...step, target: '/dev/nowhere/file' }) as Step,
+  symlink: (step) => ({ ...step, target: '/dev/nowhere/link' }) as Step,
+  bind: (step) => ({ ...step, source: '/nowhere' }) as Step,
+  'bind-inside': (step) => ({ ...step, target: '/nowhere' }) as Step,
+  hostname: () => ({ op: 'hostname', text: 'h'.repeat(65) }),
+  sysctl: () => ({ op: 'sysctl', target: 'net/nowhere', text: '1' }),
+  home: () => ({ op: 'home', source: '/nowhere/home/x', uid: 1, gid: 1 }),
+  hook: () => ({ op: 'hook', command: 'echo before; exit 3', timeoutMs: 5000 }),
+  rlimit: () => ({ op: 'rlimit', resource: 7, soft: 2000, hard: 1000 }),
+  drop: () => ({ op: 'drop', uid: 0xffff_ffff, gid: 0xffff_ffff }),
+};
+const CANNOT_FAIL: readonly OpName[] = [
+  ...(['private', 'mask', 'read-only', 'loopback', 'sweep', 'gate', 'pivot', 'seccomp'] as const),
+];
+
+let w: World;
+let names = 0;
+
+beforeAll(async () => {
+  w = await world();
+  w.tinyDistro();
+  await w.launcher();
+  w.settle();
+});
+afterAll(() => w.close());
+afterEach(async () => {
+  const { client } = await w.launcher();
+  for (const { pid, state } of await client.list()) if (state === 'ended') await client.ack(pid);
+  expect(await w.leaks()).toEqual([]);
+});
+
+/** The sentence with which a launch fails; removes what an emperor would remove. */
+async function failure(plan: JailPlan): Promise<string> {
+  const error = await launch(w, plan).then(
+    async (jail) => {
+      await jail.stop();
+      throw new Error('the launch did not fail');
+    },
+    (one: unknown) => one,
+  );
+  await forget(w, plan.name);
+  expect(error).toMatchObject({ code: 'jail-failed' });
+  return (error as Error).message;
+}
+
+/** A plan with a hook, so that every kind of step is in it. */
+const fullPlan = () => w.plan(`f${++names}`, { hooks: ['sleep 1000 & true'] });
+
+describe('a step that fails', () => {
+  const ops = Object.keys(BREAK) as OpName[];
+
+  test('is tried for every kind of step that can', () => {
+    const kinds = new Set(fullPlan().steps.map(({ op }) => op));
+    expect([...kinds].toSorted()).toEqual([...ops, ...CANNOT_FAIL].toSorted());
+    w.membership.remove(`f${names}`);
+  });
+
+  test.each(ops)('%s is told with its number and leaves nothing behind', async (op) => {
+    const plan = fullPlan();
+    const at = plan.steps.findLastIndex((step) => step.op === op);
+    const steps = plan.steps.map((step, index) =>
+      index === at ? (BREAK[op]?.(step) ?? step) : step,
+    );
+    const sentence = await failure({ ...plan, steps });
+    expect(sentence).toMatch(/^Cannot /);
+    expect(sentence).toContain(`in vassal ${plan.name} (step ${at + 1} \`${op}\`): E`);
+  });
+
+  test('leaves the way free for the next launch of that name', async () => {
+    const plan = fullPlan();
+    const broken = plan.steps.map((step) =>
+      step.op === 'hostname' ? { ...step, text: 'h'.repeat(65) } : step,
+    );
+    await failure({ ...plan, steps: broken });
+    w.membership.create(plan.name);
+    const again = w.plan(plan.name);
+    await (await launch(w, again)).stop();
+  });
+});
+
+describe('a launch', () => {
+  test('is refused while a vassal of that name lives', async () => {
+    const plan = w.plan(`f${++names}`);
+    const jail = await launch(w, plan);
+    const { client } = await w.launcher();
+    await expect(client.launch(plan)).rejects.toMatchObject({
+      code: 'jail-failed',
+      message: expect.stringContaining('EEXIST'),
+    });
+    await jail.stop();
+  });
+
+  test('names the mount point that a distro lacks and how to make it', async () => {
+    const distro = makeTinyDistro(join(w.paths.distros, 'lacking'));
+    rmdirSync(join(distro, 'proc'));
+    expect(await failure(w.plan(`f${++names}`, { distro }))).toContain(
+      `the distro has no directory /proc; create it with \`mkdir -p ${distro}/proc\``,
+    );
+  });
+
+  test('never follows a symlink of the distro', async () => {
+    const distro = makeTinyDistro(join(w.paths.distros, 'symlinked'));
+    rmdirSync(join(distro, 'tmp'));
+    symlinkSync(w.directory, join(distro, 'tmp'));
+    expect(await failure(w.plan(`f${++names}`, { distro }))).toMatch(
+      /Cannot mount a tmpfs on \/tmp .*: (ELOOP|ENOTDIR)/,
+    );
+  });
+
+  test('binds directories and regular files only', async () => {
+    const bind = { source: '/dev/null', target: '/srv', readOnly: true };
+    expect(await failure(w.plan(`f${++names}`, { binds: [bind] }))).toContain(
+      'EINVAL, /dev/null is neither a directory nor a regular file',
+    );
+  });
+});
+
+describe('a hook that fails', () => {
+  test('is told with its command and exit status', async () => {
+    const name = `f${++names}`;
+    const sentence = await failure(w.plan(name, { hooks: ['true', 'echo why; exit 3'] }));
+    expect(sentence).toMatch(
+      /Cannot run the hook `echo why; exit 3` .* it ended with exit status 3;/,
+    );
+    expect(w.logOf(name)).toMatch(/ stdout F hook why\n/);
+  });
+
+  test('is killed when its time is over, with all it started', async () => {
+    const plan = w.plan(`f${++names}`, { hooks: ['sleep 1000 & sleep 1000'], hookTimeoutMs: 200 });
+    const before = performance.now();
+    expect(await failure(plan)).toContain('ETIMEDOUT, it was not done within 0.2 s');
+    expect(performance.now() - before).toBeLessThan(3000);
+  });
+});

@@ -1,0 +1,164 @@
+/** The launcher: one at a time, a daemon of its own, whose death ends no vassal. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LauncherClient } from '../../src/jail/launcher-client.ts';
+import { installProgram, startLauncher } from '../../src/jail/start-launcher.ts';
+import { forget, launch } from '../support/jail.ts';
+import { until } from '../support/wait.ts';
+import { type World, world } from '../support/world.ts';
+
+let w: World;
+beforeEach(async () => {
+  w = await world();
+});
+afterEach(() => w.close());
+
+const setting = () => ({
+  runDirectory: w.paths.run,
+  stateDirectory: w.paths.state,
+  logDirectory: w.paths.log,
+  keep: [w.directory],
+});
+
+async function connect(): Promise<LauncherClient> {
+  return LauncherClient.connect(join(w.paths.run, 'launcher.sock'));
+}
+
+describe('startLauncher()', () => {
+  test('finds the launcher that runs already', async () => {
+    const first = await w.launcher();
+    const second = await startLauncher(setting());
+    expect((await second.client.hello()).pid).toBe((await first.client.hello()).pid);
+    expect(second.program).toBe(first.program);
+    second.client.close();
+  });
+
+  test('starts one launcher, even if it is called several times at once', async () => {
+    const started = await Promise.all([
+      w.launcher(),
+      ...[1, 2, 3].map(() => startLauncher(setting())),
+    ]);
+    const pids = await Promise.all(started.map(async ({ client }) => (await client.hello()).pid));
+    expect(new Set(pids).size).toBe(1);
+    for (const { client } of started.slice(1)) client.close();
+  });
+
+  test('starts it as a daemon: own session, cwd /, nothing of ours open', async () => {
+    await w.launcher();
+    const pid = w.launcherPid();
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [, , , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    expect(session).toBe(String(pid));
+    expect(readlinkSync(`/proc/${pid}/cwd`)).toBe('/');
+    const files = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    for (const file of files.filter((one) => one.startsWith('/'))) {
+      expect(file).toMatch(new RegExp(`^(/dev/null|/proc/|${w.directory}/)`));
+    }
+    expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('VITEST');
+  });
+
+  test('starts a new one after the first was killed, whose vassal goes on', async () => {
+    const jail = await launch(w, w.plan('blog'));
+    await jail.start(['/bin/forever']);
+    process.kill(w.launcherPid(), 'SIGKILL');
+    const { client } = await until('a new launcher listens', async () => {
+      const next = await startLauncher({ ...setting(), wrapper: inWorld() });
+      if ((await next.client.hello()).pid !== w.launcherPid()) return next;
+      next.client.close();
+      return null;
+    });
+    expect(await client.list()).toEqual([]);
+    expect((await jail.init.hello()).state).toBe('running');
+    await jail.init.stop({ graceMs: 0 });
+    await until('it has ended', () => !w.membership.isPopulated('blog'));
+    await forget(w, 'blog');
+    await client.quit();
+    client.close();
+  });
+});
+
+describe('installProgram()', () => {
+  test('installs a program of root that nobody else can read or change', async () => {
+    const program = installProgram(setting());
+    const { mode, uid, gid } = statSync(program);
+    expect([(mode & 0o7777).toString(8), uid, gid]).toEqual(['711', 0, 0]);
+    expect(program).toMatch(/\/state\/bin\/[0-9a-f]{16}\/emperor-init$/);
+    expect(readdirSync(join(program, '..'))).toEqual(['emperor-init']);
+  });
+
+  test('leaves a program that is there alone', async () => {
+    const before = statSync(installProgram(setting()));
+    const after = statSync(installProgram(setting()));
+    expect([after.ino, after.mtimeMs]).toEqual([before.ino, before.mtimeMs]);
+  });
+});
+
+describe('the launcher', () => {
+  test('keeps an exit until somebody acknowledges it', async () => {
+    const { client } = await w.launcher();
+    const jail = await launch(w, w.plan('blog'));
+    client.close();
+    await jail.init.stop({ graceMs: 0 });
+    await until('it has ended', () => !w.membership.isPopulated('blog'));
+    const later = await connect();
+    const [child] = await until('the exit is listed', async () => {
+      const children = await later.list();
+      return children[0]?.state === 'ended' && children;
+    });
+    expect(child).toMatchObject({
+      name: 'blog',
+      pid: jail.pid,
+      startTime: jail.startTime,
+      exit: { status: 0, pid: jail.pid, startTime: jail.startTime },
+    });
+    await later.ack(jail.pid);
+    expect(await later.list()).toEqual([]);
+    later.close();
+    jail.init.close();
+    await forget(w, 'blog');
+  });
+
+  test('tells an exit to every client that greeted it', async () => {
+    const jail = await launch(w, w.plan('blog'));
+    const other = await connect();
+    await other.hello();
+    const told = new Promise((resolve) => other.onExit(resolve));
+    await jail.stop();
+    expect(await told).toMatchObject({ name: 'blog', pid: jail.pid, status: 0 });
+    other.close();
+  });
+
+  test('starts many vassals at once', async () => {
+    const { client } = await w.launcher();
+    const plans = Array.from({ length: 20 }, (_, index) => w.plan(`many${index}`));
+    const jails = await Promise.all(plans.map((plan) => launch(w, plan)));
+    expect(new Set(jails.map(({ pid }) => pid)).size).toBe(20);
+    expect(await client.list()).toHaveLength(20);
+    await Promise.all(jails.map((jail) => jail.stop()));
+    expect(await client.list()).toEqual([]);
+  });
+
+  test('lives in a mount namespace of its own', async () => {
+    await w.launcher();
+    const pid = w.launcherPid();
+    expect(readlinkSync(`/proc/${pid}/ns/mnt`)).not.toBe(readlinkSync('/proc/self/ns/mnt'));
+  });
+
+  test('ends when it is told to, and vassals stay', async () => {
+    const { client } = await w.launcher();
+    const jail = await launch(w, w.plan('blog'));
+    const closed = new Promise<void>((resolve) => client.onClose(resolve));
+    await client.quit();
+    await closed;
+    expect((await jail.init.hello()).state).toBe('running');
+    await jail.init.stop({ graceMs: 0 });
+    await until('it has ended', () => !w.membership.isPopulated('blog'));
+    jail.init.close();
+  });
+});
+
+function inWorld(): readonly string[] {
+  const daemons = join(w.cgroup.path, 'daemons');
+  return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', daemons];
+}

@@ -1,0 +1,218 @@
+/**
+ * An emperor of the test's own: own network namespace as the host, own directories, own cgroup parent,
+ * started and spoken to as a user does it. Everything is gone after close().
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const BINARY = join(ROOT, 'bin/emperor');
+export const BOOKWORM = join(ROOT, 'distros');
+
+export interface Answer {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface EmperorOptions {
+  /** Further lines of emperor.ini's [emperor] section. */
+  readonly ini?: string;
+  /** Text after the [emperor] section. */
+  readonly sections?: string;
+  readonly distros?: string;
+  readonly distro?: string;
+}
+
+export class TestEmperor {
+  readonly directory = mkdtempSync(join(tmpdir(), 'emperor-e2e-'));
+  readonly vassals = join(this.directory, 'vassals');
+  readonly ini = join(this.directory, 'emperor.ini');
+  readonly netns = `emperor-e2e-${process.pid}-${TestEmperor.#count++}`;
+  readonly cgroupParent = `emperor-test-${process.pid}-${TestEmperor.#count}`;
+  #daemon: ChildProcess | null = null;
+  #output = '';
+  static #count = 0;
+
+  constructor(options: EmperorOptions = {}) {
+    mkdirSync(this.vassals);
+    execFileSync('ip', ['netns', 'add', this.netns]);
+    execFileSync('ip', ['-n', this.netns, 'link', 'set', 'lo', 'up']);
+    this.writeIni(options);
+  }
+
+  writeIni(options: EmperorOptions = {}): void {
+    const path = (name: string) => join(this.directory, name);
+    const text = `[emperor]
+vassals = ${this.vassals}
+distros = ${options.distros ?? BOOKWORM}
+distro = ${options.distro ?? 'bookworm'}
+homes = ${path('homes')}
+run-dir = ${path('run')}
+state-dir = ${path('state')}
+log-dir = ${path('log')}
+cgroup-parent = ${this.cgroupParent}
+${options.ini ?? ''}
+${options.sections ?? ''}
+`;
+    writeFileSync(`${this.ini}.new`, text);
+    renameSync(`${this.ini}.new`, this.ini);
+  }
+
+  get pid(): number {
+    return this.#daemon?.pid ?? 0;
+  }
+  /** What the daemon said so far. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Starts the daemon and resolves when it governs. */
+  async start(...args: readonly string[]): Promise<void> {
+    const daemon = spawn(
+      'ip',
+      ['netns', 'exec', this.netns, BINARY, 'run', '--ini', this.ini, ...args],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } },
+    );
+    this.#daemon = daemon;
+    this.#output = '';
+    const note = (chunk: Buffer) => {
+      this.#output += chunk.toString();
+    };
+    daemon.stdout.on('data', note);
+    daemon.stderr.on('data', note);
+    await until(() => {
+      if (daemon.exitCode !== null) throw new Error(`the emperor ended: ${this.#output}`);
+      return /^ready$/m.test(this.#output);
+    }, 'the emperor says ready');
+  }
+
+  /** Sends a signal to the daemon and waits for its end. */
+  async signal(name: NodeJS.Signals): Promise<number | null> {
+    const daemon = this.#daemon;
+    if (!daemon || daemon.exitCode !== null || daemon.signalCode !== null) return null;
+    const ended = new Promise<number | null>((done) => daemon.once('exit', (code) => done(code)));
+    daemon.kill(name);
+    return ended;
+  }
+
+  hup(): void {
+    this.#daemon?.kill('SIGHUP');
+  }
+
+  /** Runs the CLI against this emperor. */
+  cli(...args: readonly string[]): Answer {
+    return this.cliWith({}, ...args);
+  }
+
+  cliWith(options: { readonly input?: string | Buffer }, ...args: readonly string[]): Answer {
+    try {
+      const stdout = execFileSync(BINARY, ['--ini', this.ini, ...args], {
+        encoding: 'utf8',
+        stdio: ['pipe', 'pipe', 'pipe'],
+        input: options.input ?? '',
+        maxBuffer: 1 << 28,
+        timeout: 60_000,
+        env: { ...process.env, NO_COLOR: '1' },
+      });
+      return { status: 0, stdout, stderr: '' };
+    } catch (error) {
+      const { status, stdout, stderr } = error as Answer;
+      return { status, stdout, stderr };
+    }
+  }
+
+  /** `emperor CMD … --json`, parsed. */
+  json<T = Record<string, unknown>>(...args: readonly string[]): T {
+    const answer = this.cli(...args, '--json');
+    if (answer.stdout === '')
+      throw new Error(`${args.join(' ')}: ${answer.status} ${answer.stderr}`);
+    return JSON.parse(answer.stdout) as T;
+  }
+
+  file(name: string): string {
+    return join(this.vassals, `${name}.ini`);
+  }
+
+  /** Puts a vassal file into place by rename, as a panel does; returns its SHA-256. */
+  write(name: string, text: string): string {
+    const temporary = join(this.vassals, `.${name}.new`);
+    writeFileSync(temporary, text);
+    renameSync(temporary, this.file(name));
+    return createHash('sha256').update(text).digest('hex');
+  }
+
+  remove(name: string): void {
+    unlinkSync(this.file(name));
+  }
+
+  /** `emperor wait NAME --for WHAT`; throws with the daemon's output if it does not come. */
+  wait(name: string, what: string, timeout = '30s'): void {
+    const answer = this.cli('wait', name, '--for', what, '--timeout', timeout);
+    if (answer.status !== 0) {
+      throw new Error(`wait ${name} ${what}: ${answer.status} ${answer.stderr}\n${this.#output}`);
+    }
+  }
+
+  /** Writes the file and waits until it is what runs. */
+  apply(name: string, text: string): void {
+    this.wait(name, `applied=${this.write(name, text)}`);
+  }
+
+  log(name: string): string {
+    const file = join(this.directory, 'log', name, 'current');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  /** Ends everything and removes every trace; throws if something is left that should not be. */
+  async close(): Promise<void> {
+    try {
+      if (this.#daemon && this.#daemon.exitCode === null && this.#daemon.signalCode === null) {
+        this.cli('shutdown', '--stop-vassals');
+        await until(() => this.#daemon?.exitCode !== null, 'the emperor ends');
+      }
+    } finally {
+      if (this.#daemon?.exitCode === null) this.#daemon.kill('SIGKILL');
+      execFileSync('ip', ['netns', 'del', this.netns]);
+      rmSync(this.directory, { recursive: true, force: true });
+      removeCgroups(this.cgroupParent);
+    }
+  }
+}
+
+function removeCgroups(parent: string): void {
+  for (const mount of ['/sys/fs/cgroup/unified', '/sys/fs/cgroup', '/sys/fs/cgroup/freezer']) {
+    const path = join(mount, parent);
+    if (existsSync(path))
+      execFileSync('find', [path, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
+  }
+}
+
+/** Waits for `probe` to hold, asking every 10 ms; throws after `timeoutMs`. */
+export async function until(probe: () => boolean, what: string, timeoutMs = 20_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!probe()) {
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** True while a process of that number lives. */
+export function isAlive(pid: number): boolean {
+  return (
+    existsSync(`/proc/${pid}/stat`) &&
+    !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  );
+}
