@@ -1,5 +1,5 @@
 /** The distros of a machine: listing, checking and removing them. `emperor distro ls, verify, rm`. */
-import { readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EmperorError, isErrno } from '../base/errors.ts';
 import { removeTree } from './build.ts';
@@ -44,7 +44,7 @@ export async function removeDistro({
   const refuse = (why: string) =>
     new EmperorError('in-use', `Cannot remove distro ${name}: ${why}`);
   if (usedBy.length > 0) throw refuse(`it is the distro of ${summarize(usedBy)}`);
-  const mounts = mountsBelow(path);
+  const mounts = mountsBelow(realpathSync(path));
   if (mounts.length > 0) throw refuse(`something is mounted at ${summarize(mounts)}; umount it`);
   const aside = join(directory, `.${name}.removed`);
   await removeTree(aside);
