@@ -153,11 +153,20 @@ export class InitClient {
   }
 
   async list(): Promise<readonly SlotEntry[]> {
-    return this.#ask('list its processes', {
-      verb: VERB.LIST,
-      fields: [],
-      read: (fields) => fields.entries(TAG.ENTRY).map(entryOf),
-    });
+    const all: SlotEntry[] = [];
+    for (let from: number | null = 0; from !== null; ) {
+      const page: { entries: SlotEntry[]; next: number | null } = await this.#ask('list its processes', {
+        verb: VERB.LIST,
+        fields: [[TAG.NUMBER, from]],
+        read: (fields) => ({
+          entries: fields.entries(TAG.ENTRY).map(entryOf),
+          next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
+        }),
+      });
+      all.push(...page.entries);
+      from = page.next;
+    }
+    return all;
   }
 
   /** The exit of `slot` has been noted; init may forget it. */

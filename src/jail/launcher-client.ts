@@ -88,11 +88,20 @@ export class LauncherClient {
   }
 
   async list(): Promise<readonly LauncherChild[]> {
-    return this.#ask({
-      verb: VERB.LIST,
-      fields: [],
-      read: (fields) => fields.entries(TAG.ENTRY).map(childOf),
-    });
+    const all: LauncherChild[] = [];
+    for (let from: number | null = 0; from !== null; ) {
+      const page: { entries: LauncherChild[]; next: number | null } = await this.#ask({
+        verb: VERB.LIST,
+        fields: [[TAG.NUMBER, from]],
+        read: (fields) => ({
+          entries: fields.entries(TAG.ENTRY).map(childOf),
+          next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
+        }),
+      });
+      all.push(...page.entries);
+      from = page.next;
+    }
+    return all;
   }
 
   /** The exit of `pid` has been noted; the launcher may forget it. */

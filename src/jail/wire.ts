@@ -19,7 +19,7 @@ export const VERB = {
   HELLO: 1, // → WELCOME
   // launcher
   LAUNCH: 2, // NAME PLAN → LAUNCHED at the gate, or ERROR (STEP ERRNO DETAIL)
-  LIST: 3, // → LISTED with one ENTRY a child (launcher) or slot (init)
+  LIST: 3, // NUMBER → LISTED with one ENTRY a child (launcher) or slot (init), and NUMBER if there are more
   ACK: 4, // PID (launcher) or SLOT (init): the exit has been noted, forget it → OK
   PUT: 5, // NAME + one descriptor → OK
   GET: 6, // NAME → OK + the descriptor

@@ -63,7 +63,7 @@ static struct peer clients[MAX_CLIENTS];
 static uint8_t client_in[MAX_CLIENTS][CLIENT_IN];
 static uint8_t client_out[MAX_CLIENTS][CLIENT_OUT];
 static struct kept kept[MAX_KEPT];
-static uint8_t answer[4 * MAX_FRAME];
+static uint8_t answer[MAX_FRAME];
 static int epoll_fd, listen_fd, signal_fd, self_fd;
 static int64_t started_ms;
 static char boot[40];
@@ -279,16 +279,15 @@ static void reap(void) {
 
 /* ── requests ───────────────────────────────────────────────────────────────────────────────── */
 
-static void list(int index, uint32_t id) {
+/* As many children as one frame holds, from the NUMBERth record on; NUMBER in the answer: go on there. */
+static void list(int index, const struct frame *frame) {
   struct out out;
-  static uint8_t large[MAX_FRAME];
-  out_begin(&out, large, sizeof large, VERB_LISTED, id);
-  for (uint32_t i = 0; i < used_children; i++) {
+  out_begin(&out, answer, MAX_FRAME, VERB_LISTED, frame->id);
+  for (uint64_t i = field_number(frame->fields, frame->length, TAG_NUMBER, 0); i < used_children; i++) {
     if (!children[i].pid) continue;
-    if (out.size - out.length < 512) { /* a list goes out in several frames; the last one has no COUNT */
-      out_number(&out, TAG_COUNT, 1);
-      say(index, &out, NULL, 0);
-      out_begin(&out, large, sizeof large, VERB_LISTED, id);
+    if (out.size - out.length < 512) {
+      out_number(&out, TAG_NUMBER, i);
+      break;
     }
     size_t mark = out_open(&out, TAG_ENTRY);
     put_child(&out, &children[i]);
@@ -364,7 +363,7 @@ static void serve(int index, const struct frame *frame) {
   switch (frame->verb) {
     case VERB_HELLO: welcome(index, frame); break;
     case VERB_LAUNCH: launch(index, frame); break;
-    case VERB_LIST: list(index, frame->id); break;
+    case VERB_LIST: list(index, frame); break;
     case VERB_ACK: acknowledge(index, frame); break;
     case VERB_PUT:
     case VERB_GET:

@@ -24,6 +24,8 @@
 #define MAX_SLOTS 256
 #define MAX_WORDS 4096
 #define SHOWN_BYTES 1024
+/* What one slot takes in a list at most: each byte shown may be a word of its own. */
+#define ENTRY_BYTES (10 * SHOWN_BYTES)
 
 struct slot {
   bool used, ended;
@@ -118,11 +120,16 @@ static void put_slot(struct out *out, const struct slot *slot) {
   if (slot->ended) put_exit(out, slot);
 }
 
-static void list(struct peer *peer, uint32_t id) {
+/* As many slots as one frame holds, from the NUMBERth on; NUMBER in the answer: go on there. */
+static void list(struct peer *peer, const struct frame *frame) {
   struct out out;
-  out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_LISTED, id);
-  for (int i = 0; i < MAX_SLOTS; i++) {
-    if (!slots[i].used || slots[i].exec_fd >= 0 || out.size - out.length < 2 * SHOWN_BYTES + 512) continue;
+  out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_LISTED, frame->id);
+  for (uint64_t i = field_number(frame->fields, frame->length, TAG_NUMBER, 0); i < MAX_SLOTS; i++) {
+    if (!slots[i].used || slots[i].exec_fd >= 0) continue;
+    if (out.size - out.length < ENTRY_BYTES) {
+      out_number(&out, TAG_NUMBER, i);
+      break;
+    }
     size_t mark = out_open(&out, TAG_ENTRY);
     put_slot(&out, &slots[i]);
     out_close(&out, mark);
@@ -419,7 +426,7 @@ void slots_serve(struct peer *peer, const struct frame *frame) {
     return;
   }
   if (frame->verb == VERB_LIST) {
-    list(peer, frame->id);
+    list(peer, frame);
     return;
   }
   if (frame->verb == VERB_STOP) {
