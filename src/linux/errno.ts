@@ -1,11 +1,13 @@
 /** Errno values: their names as this machine's kernel numbers them, and the error a failed call throws. */
 import { constants } from 'node:os';
 
+/** Second names of a number; errno(3) and strace use EAGAIN and EOPNOTSUPP. */
+const SYNONYMS: ReadonlySet<string> = new Set(['EWOULDBLOCK', 'ENOTSUP']);
+
 const NAMES: ReadonlyMap<number, string> = new Map(
-  // Where two names share a number (EAGAIN, EWOULDBLOCK) the one that people know stands first.
   Object.entries(constants.errno)
-    .map(([name, number]) => [number, name] as const)
-    .reverse(),
+    .filter(([name]) => !SYNONYMS.has(name))
+    .map(([name, number]) => [number, name] as const),
 );
 
 /** Returns the name of an errno, such as `ENOENT` for 2; `errno 4711` for one without a name. */
