@@ -9,3 +9,8 @@ export function vassalNameOfFile(file: string): string | undefined {
   const name = file.slice(0, -SUFFIX.length);
   return NAME.test(name) ? name : undefined;
 }
+
+/** Tells whether a vassal can be called that. */
+export function isVassalName(name: string): boolean {
+  return NAME.test(name);
+}

@@ -9,6 +9,7 @@ export class EventLog {
   readonly #clock: Clock;
   readonly #past: EmperorEvent[] = [];
   readonly #listeners = new Set<(event: EmperorEvent) => void>();
+  readonly #counts = new Map<string, number>();
   #lastId = 0;
 
   constructor(clock: Clock) {
@@ -23,8 +24,14 @@ export class EventLog {
     const at = new Date(this.#clock.now()).toISOString();
     const entry: EmperorEvent = { id: this.#lastId, at, event, ...fields };
     this.#past.push(entry);
+    this.#counts.set(event, (this.#counts.get(event) ?? 0) + 1);
     if (this.#past.length > 2 * KEPT) this.#past.splice(0, KEPT);
     for (const listener of this.#listeners) listener(entry);
+  }
+
+  /** How many there were of each kind in this run of the emperor. */
+  counts(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts);
   }
 
   /** Kept events not older than `since` (ISO 8601), oldest first. */

@@ -146,7 +146,7 @@ export interface EmperorStats {
   readonly eventLoopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
   readonly memoryRssBytes: number;
   readonly cpuSeconds: number;
-  readonly launcher: { readonly pid: number | null; readonly children: number };
+  readonly launcher: { readonly pid: number | null };
   readonly counters: Readonly<Record<string, number>>;
   /** Findings about emperor.ini as it is on disk now. */
   readonly diagnostics: readonly Diagnostic[];
@@ -182,5 +182,7 @@ export interface Governor {
   subscribe(listener: (event: EmperorEvent) => void): () => void;
   distros(): Promise<readonly DistroStatus[]>;
   stats(): EmperorStats;
+  /** Reads emperor.ini and every vassal file again. */
+  rescan(): Promise<void>;
   shutdown(options: { readonly stopVassals: boolean }): Promise<void>;
 }

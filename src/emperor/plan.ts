@@ -1,6 +1,6 @@
 /**
  * What would have to happen: files on disk against what runs. Pure and printable (`emperor plan`);
- * reconcile.ts does it.
+ * emperor.ts and the vassals do it.
  */
 import type { Diagnostic } from '../base/errors.ts';
 import { costOf } from '../config/change-cost.ts';
@@ -23,6 +23,10 @@ export interface Actual {
   readonly applied: Applied | null;
   readonly hasJail: boolean;
   readonly isHeld: boolean;
+  /** Its command ended and is not to run again. */
+  readonly isFinished: boolean;
+  /** It has a configuration that it is meant to run with. */
+  readonly isWanted: boolean;
 }
 
 /** Returns what has to change for one vassal. */
@@ -41,17 +45,20 @@ export function planVassal(
   if (!desired) return change('stop', 'its file is gone');
   if (desired.kind === 'invalid') {
     const reason = desired.diagnostics[0]?.message ?? 'the file is invalid';
-    if (actual?.hasJail) return change('keep', `invalid file, the last good one runs: ${reason}`);
-    if (desired.fallback)
-      return change('start', `invalid file, starting the last good one: ${reason}`);
+    if (actual?.hasJail || actual?.isWanted) {
+      return change('keep', `invalid file, the last good one stays in force: ${reason}`);
+    }
+    if (desired.fallback) {
+      return change('start', `invalid file, starting the last good one: ${reason}`, 'jail');
+    }
     return change('refuse', reason);
   }
   const { wanted } = desired;
   if (!actual?.hasJail || !actual.applied) {
-    if (actual?.isHeld && actual.applied?.sha256 === wanted.sha256) {
-      return change('hold', 'stopped by an operator');
-    }
-    return change('start', actual ? `it is ${actual.state}` : 'new file', 'jail');
+    const isSameFile = actual?.applied?.sha256 === wanted.sha256;
+    if (actual?.isHeld && isSameFile) return change('hold', 'stopped by an operator');
+    if (actual?.isFinished && isSameFile) return change('hold', 'its command has ended');
+    return change('start', actual?.applied ? `it is ${actual.state}` : 'new file', 'jail');
   }
   if (actual.applied.hash === wanted.hash) return change('keep', 'unchanged');
   const { cost, keys } = costOf(actual.applied.config, wanted.config);

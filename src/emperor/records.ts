@@ -3,13 +3,14 @@
  * with a broken file, and the resolved configuration for an emperor that adopts what runs. A record that
  * cannot be read is as good as none: then a change costs a new jail.
  */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Applied } from '../vassal/vassal.ts';
 import type { FileOwner } from './sighting.ts';
 import { readStateFile, removeStateFile, writeStateFile } from './state-file.ts';
 
 const VERSION = 1;
+const SUFFIX = '.json';
 
 export interface AppliedRecord {
   readonly file: string;
@@ -18,41 +19,40 @@ export interface AppliedRecord {
   readonly applied: Applied;
   /** Operator's `stop`, which survives a restart of the emperor. */
   readonly isHeld: boolean;
+  /** Boot in which the command ended for good; a reboot runs it again. */
+  readonly finishedInBoot: string | null;
 }
 
 export class Records {
   readonly #directory: string;
+  readonly #known = new Map<string, AppliedRecord>();
 
   constructor(stateDirectory: string) {
     this.#directory = join(stateDirectory, 'vassals');
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    for (const file of readdirSync(this.#directory)) {
+      if (!file.endsWith(SUFFIX)) continue;
+      const json = readStateFile(join(this.#directory, file));
+      if (isRecord(json)) this.#known.set(file.slice(0, -SUFFIX.length), json);
+    }
   }
 
   read(name: string): AppliedRecord | undefined {
-    const json = readStateFile(this.#path(name));
-    return isRecord(json) ? json : undefined;
-  }
-
-  has(name: string): boolean {
-    return existsSync(this.#path(name));
+    return this.#known.get(name);
   }
 
   write(name: string, record: AppliedRecord): void {
+    this.#known.set(name, record);
     writeStateFile(this.#path(name), { version: VERSION, ...record }, { durable: false });
   }
 
   remove(name: string): void {
+    this.#known.delete(name);
     removeStateFile(this.#path(name));
   }
 
-  names(): readonly string[] {
-    return readdirSync(this.#directory)
-      .filter((file) => file.endsWith('.json'))
-      .map((file) => file.slice(0, -'.json'.length));
-  }
-
   #path(name: string): string {
-    return join(this.#directory, `${name}.json`);
+    return join(this.#directory, name + SUFFIX);
   }
 }
 
@@ -69,6 +69,7 @@ function isRecord(json: unknown): json is AppliedRecord {
     typeof applied?.hash === 'string' &&
     typeof applied.sha256 === 'string' &&
     typeof applied.generation === 'number' &&
-    typeof applied.config === 'object'
+    typeof applied.config === 'object' &&
+    applied.config !== null
   );
 }

@@ -13,7 +13,6 @@ export type OwnStats = Pick<
   | 'memoryRssBytes'
   | 'cpuSeconds'
   | 'launcher'
-  | 'counters'
 >;
 
 export interface StatsSource {
@@ -51,8 +50,7 @@ export class Stats implements StatsSource {
       },
       memoryRssBytes: process.memoryUsage.rss(),
       cpuSeconds: (user + system) / 1e6,
-      launcher: { pid: this.#launcherPid(), children: 0 },
-      counters: {},
+      launcher: { pid: this.#launcherPid() },
     };
   }
 

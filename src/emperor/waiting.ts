@@ -44,15 +44,18 @@ function isApplied(view: WaitView, request: WaitRequest): boolean {
   return wanted !== null && view.appliedSha256 === wanted && view.isApplied;
 }
 
+const HELD = 'it was stopped by an operator; `emperor start` lets it run again';
+
 /** The file that is waited for is on disk, and it will not run as it is. */
 function refusal(view: WaitView, request: WaitRequest): WaitResult | undefined {
   if (request.sha256 !== undefined && view.sha256 !== request.sha256) return undefined;
   const isInvalid = view.diagnostics.some(({ severity }) => severity === 'error');
-  if (!isInvalid && view.state !== 'failed') return undefined;
+  const isHopeless = view.state === 'failed' || (view.state === 'backoff' && view.lastError !== null);
+  if (!isInvalid && !isHopeless && !view.isHeld) return undefined;
   const first = view.diagnostics.find(({ severity }) => severity === 'error');
   return {
     outcome: 'refused',
     diagnostics: view.diagnostics,
-    message: first?.message ?? view.lastError ?? 'refused',
+    message: first?.message ?? view.lastError ?? (view.isHeld ? HELD : 'refused'),
   };
 }

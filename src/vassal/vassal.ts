@@ -14,9 +14,10 @@ import type { Leaves } from '../cgroup/membership.ts';
 import { costOf } from '../config/change-cost.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Refusal } from '../jail/connection.ts';
-import type { SlotExit } from '../jail/init-client.ts';
+import type { SlotExit, Welcome } from '../jail/init-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
+import { type CommandLine, CommandProcess } from './command-process.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { Jail, type JailHost, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
@@ -36,16 +37,18 @@ export interface Applied extends Wanted {
   readonly generation: number;
 }
 
-/** How a command is started inside. */
-export interface CommandLine {
-  readonly argv: readonly string[];
-  readonly env: readonly string[];
-  readonly cwd: string;
+/** What an earlier emperor knew of a vassal. */
+export interface Past {
+  readonly applied: Applied | null;
+  /** An operator's `stop`. */
+  readonly isHeld: boolean;
+  /** Its command ended for good since the machine was booted. */
+  readonly isFinished: boolean;
 }
 
 export interface VassalHost extends JailHost {
   readonly startLimit: Semaphore;
-  readonly backoff: BackoffPolicy;
+  readonly backoff: () => BackoffPolicy;
   readonly random: () => number;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
@@ -55,7 +58,7 @@ export interface VassalHost extends JailHost {
 
 /** A command that lived this long was healthy: the next failure is a first one. */
 const HEALTHY_AFTER_MS = 60_000;
-const COMMAND_LABEL = 'command';
+const DEFAULT_STOP = { signal: 15, graceMs: 10_000 };
 /** Failed steps that may go away by themselves; all others wait for a change. */
 const PASSING_ERRNOS: ReadonlySet<string> = new Set(
   'EAGAIN ENOMEM ENOSPC EMFILE ENFILE EBUSY ETIMEDOUT ECHILD EIO ECONNREFUSED ECONNRESET EPIPE'.split(
@@ -66,39 +69,36 @@ const PASSING_ERRNOS: ReadonlySet<string> = new Set(
 export class Vassal {
   readonly name: string;
   readonly #host: VassalHost;
+  readonly #command: CommandProcess;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
-  #applied: Applied | null = null;
-  #isHeld = false;
-  /** The command ended and its `restart` policy leaves it at that. */
-  #isFinished = false;
+  #applied: Applied | null;
+  /** What an adopted init runs when no record tells the configuration behind that hash. */
+  #unknown: Pick<Applied, 'hash' | 'generation'> | null = null;
+  #isHeld: boolean;
+  #isFinished: boolean;
+  /** The emperor ends everything. */
+  #isRetired = false;
   #jail: Jail | null = null;
-  #commandSlot: bigint | null = null;
-  #nextSlot = 1n;
-  /** Set while the command is being replaced: who waits for the old one's end. */
-  #awaitedExit: { slot: bigint; resolve: () => void } | null = null;
+  #hasRemains = false;
   #queue: Promise<void> = Promise.resolve();
   #isLaunching = false;
   #cancelRetry: () => void = () => {};
 
   startedAtMs: number | null = null;
-  #commandSince = 0;
   restarts = 0;
   failures = 0;
   nextAttemptAtMs: number | null = null;
   lastExit: (ProcessExit & { readonly atMs: number }) | null = null;
   lastError: string | null = null;
 
-  /** `past` is what an earlier emperor knew: the last applied configuration, and a stop that holds. */
-  constructor(
-    name: string,
-    host: VassalHost,
-    past: { readonly applied: Applied | null; readonly isHeld: boolean },
-  ) {
+  constructor(name: string, host: VassalHost, past: Past) {
     this.name = name;
     this.#host = host;
+    this.#command = new CommandProcess(host.clock);
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
+    this.#isFinished = past.isFinished;
   }
 
   get state(): VassalState {
@@ -113,30 +113,42 @@ export class Vassal {
   get isHeld(): boolean {
     return this.#isHeld;
   }
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
   get jail(): Jail | null {
     return this.#jail;
   }
-  get commandSlot(): bigint | null {
-    return this.#commandSlot;
-  }
-  /** True while the wanted configuration is what runs. */
+  /** True while the wanted configuration is what runs, or what ran to its end. */
   get isApplied(): boolean {
-    return this.#wanted?.hash === this.#applied?.hash && this.#jail !== null;
+    if (this.#wanted === null || this.#wanted.hash !== this.#applied?.hash) return false;
+    return this.#jail !== null || this.#isFinished;
   }
 
-  /** Sets what it should be; `null` ends it. A change lets go of an operator's stop. */
+  // ── what it should be ────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Sets what it should be; `null` ends it. A changed file lets go of an operator's stop; any change clears
+   * the backoff and runs a finished command again.
+   */
   want(wanted: Wanted | null): void {
+    const before = this.#wanted ?? this.#applied;
+    const isFirst = this.#wanted === null;
     this.#wanted = wanted;
-    if (wanted === null) this.raise('end');
-    else this.nudge();
+    if (wanted === null) return this.raise('end');
+    this.#recognise(wanted);
+    if (wanted.sha256 !== before?.sha256) this.#isHeld = false;
+    const isChange = wanted.sha256 !== before?.sha256 || wanted.hash !== before.hash;
+    if (isChange) this.#forgetFailures();
+    if (isFirst || isChange) this.#begin();
+    this.#settle();
   }
 
-  /** A changed or touched file: clears backoff and hold, applies what differs. */
-  nudge(): void {
-    this.#isHeld = false;
-    this.#isFinished = false;
+  /** The file was touched: clears a backoff, and nothing else. */
+  touch(): void {
+    if (this.#state !== 'backoff' && this.#state !== 'failed') return;
     this.failures = 0;
-    this.#settle();
+    this.#begin();
   }
 
   /** There is no configuration that it could run with. */
@@ -152,54 +164,52 @@ export class Vassal {
   }
 
   start(): void {
-    this.nudge();
+    this.#isHeld = false;
+    this.#forgetFailures();
+    this.#begin();
   }
 
   /** Operator: a new jail and a new command, whatever the state. */
   restart(): void {
-    this.#isHeld = false;
-    this.#isFinished = false;
-    this.failures = 0;
-    if (this.#jail) this.raise('change-jail');
-    this.raise('begin');
+    if (this.#jail) {
+      this.#isHeld = false;
+      this.#forgetFailures();
+      this.raise('change-jail');
+    } else this.start();
   }
 
   /** Operator, with nothing to apply: reload-signal, or a new command. */
   async reload(): Promise<void> {
     const signal = this.#applied?.config.reloadSignal;
-    if (signal && this.#jail && this.#commandSlot !== null) {
-      await this.#jail.init.signal(this.#commandSlot, signal);
-    } else {
+    if (signal && this.#jail && this.#command.slot !== null) {
+      await this.#jail.init.signal(this.#command.slot, signal);
+    } else if (this.#state === 'running') {
       this.raise('change-process');
-      this.raise('begin');
-    }
+    } else this.start();
   }
 
-  freeze(): void {
-    this.raise('freeze');
+  /** The emperor ends everything: nothing starts again. */
+  retire(): void {
+    this.#isRetired = true;
+    this.raise('end');
   }
 
-  thaw(): void {
-    this.raise('thaw');
-  }
-
-  /** Takes over a jail that runs already, with the record of what was applied to it, if it is left. */
-  async adopt(jail: Jail, applied: Applied | null, state: 'running' | 'stopping'): Promise<void> {
+  /** Takes over a jail that runs already; `applied` is the record of what was applied to it, if it is left. */
+  async adopt(jail: Jail, welcome: Welcome, applied: Applied | null): Promise<void> {
     this.#take(jail);
     this.#applied = applied;
-    this.startedAtMs = this.#host.clock.now();
-    const slots = await jail.init.list();
-    for (const slot of slots) if (slot.slot >= this.#nextSlot) this.#nextSlot = slot.slot + 1n;
-    const commands = slots.filter((slot) => slot.kind === 'command');
-    const live = commands.find((slot) => slot.state !== 'ended');
-    this.#commandSlot = live?.slot ?? null;
-    this.startedAtMs = live?.startedAtMs ?? this.startedAtMs;
+    this.#unknown = applied ? null : welcome;
+    const found = this.#command.adopt(await jail.init.list());
+    this.startedAtMs = found?.startedAtMs ?? this.#host.clock.now();
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
-    const ended = commands.find((slot) => slot.state === 'ended');
-    if (state === 'stopping') this.raise('end');
-    else if (!live && ended?.exit) {
-      this.#noteExit(ended.exit);
-      this.#ack(ended.slot);
+    if (welcome.state === 'stopping') return this.raise('end');
+    if (this.#command.slot !== null) return;
+    if (found?.exit) {
+      this.#ack(found.slot);
+      this.#noteExit(found.exit);
+    } else if (applied?.config.command) {
+      // The emperor died during its backoff; the first want() begins again.
+      this.#state = 'backoff';
     }
   }
 
@@ -214,6 +224,8 @@ export class Vassal {
     return this.#queue;
   }
 
+  // ── events and actions ───────────────────────────────────────────────────────────────────────
+
   raise(event: LifecycleEvent): void {
     const before = this.#state;
     const { to, actions } = transition(before, event);
@@ -224,21 +236,28 @@ export class Vassal {
     if (to === 'running' && before !== 'running') this.#settle();
   }
 
-  /** Compares what is wanted with what is, and raises the event that closes the gap. */
+  /** Starts it if it rests and is wanted. */
+  #begin(): void {
+    if (!this.#isWanted() || !['stopped', 'failed', 'backoff'].includes(this.#state)) return;
+    this.raise(this.#jail && this.#cost() === 'jail' ? 'change-jail' : 'begin');
+  }
+
+  /** Compares what is wanted with what runs, and raises the event that closes the gap. */
   #settle(): void {
-    if (!this.#isWanted()) return;
-    const resting = ['stopped', 'failed', 'backoff', 'running', 'frozen'];
-    if (!resting.includes(this.#state)) return;
+    if (!this.#isWanted() || !['running', 'frozen'].includes(this.#state)) return;
     const cost = this.#cost();
-    if (this.#jail && cost === 'jail') this.raise('change-jail');
-    else if (['stopped', 'failed', 'backoff'].includes(this.#state)) this.raise('begin');
+    if (cost === 'jail') this.raise('change-jail');
     else if (cost === 'process') this.raise('change-process');
-    else if (cost === 'live') this.raise('change-live');
-    else this.#apply();
+    else if (this.#differs()) this.raise('change-live');
   }
 
   #isWanted(): boolean {
-    return this.#wanted !== null && !this.#isHeld && !this.#isFinished;
+    return this.#wanted !== null && !this.#isHeld && !this.#isFinished && !this.#isRetired;
+  }
+
+  #differs(): boolean {
+    const { hash, sha256 } = this.#applied ?? {};
+    return this.#wanted?.hash !== hash || this.#wanted?.sha256 !== sha256;
   }
 
   #cost(): 'none' | 'live' | 'process' | 'jail' {
@@ -246,15 +265,21 @@ export class Vassal {
     return this.#applied ? costOf(this.#applied.config, this.#wanted.config).cost : 'jail';
   }
 
+  #forgetFailures(): void {
+    this.#isFinished = false;
+    this.failures = 0;
+    this.lastError = null;
+  }
+
   #enqueue(action: Action): void {
     this.#queue = this.#queue
       .then(() => this.#perform(action))
       .catch((error) => {
-        this.#host.log.error(
-          { vassal: this.name, action, error: messageOf(error) },
-          'action failed',
-        );
         this.lastError = messageOf(error);
+        this.#host.log.error(
+          { vassal: this.name, action, error: this.lastError },
+          'an action failed',
+        );
       });
   }
 
@@ -265,8 +290,7 @@ export class Vassal {
       case 'end':
         return this.#end();
       case 'clean':
-        this.#jail = null;
-        return removeRemains(this.#host, this.name);
+        return this.#clean();
       case 'schedule':
         return this.#schedule();
       case 'unschedule':
@@ -282,32 +306,47 @@ export class Vassal {
     }
   }
 
+  // ── starting ─────────────────────────────────────────────────────────────────────────────────
+
   async #launch(): Promise<void> {
-    if (this.#state !== 'starting' || !this.#wanted) return;
+    if (this.#state !== 'starting') return;
     this.#isLaunching = true;
     try {
-      if (!this.#jail) await this.#makeJail(this.#wanted);
+      await this.#makeReady();
       await this.#startCommand();
       this.lastError = null;
       this.raise('started');
     } catch (error) {
-      this.lastError = messageOf(error);
-      this.#host.log.warn({ vassal: this.name, error: this.lastError }, 'start failed');
-      const isRefused = this.#jail === null && !isPassing(error);
-      if (!isRefused) this.failures += 1;
-      this.raise(isRefused ? 'start-refused' : 'start-failed');
+      this.#startFailed(error);
     } finally {
       this.#isLaunching = false;
     }
   }
 
+  /** Makes the jail, or brings the one that is there up to date. */
+  async #makeReady(): Promise<void> {
+    const wanted = this.#wanted ?? this.#applied;
+    if (!wanted) throw new EmperorError('start-failed', 'it has no valid configuration yet');
+    if (!this.#jail) await this.#makeJail(wanted);
+    else if (this.#cost() !== 'jail') await this.#apply();
+  }
+
+  #startFailed(error: unknown): void {
+    this.lastError = messageOf(error);
+    this.#host.log.warn({ vassal: this.name, error: this.lastError }, 'start failed');
+    const isRefused = this.#jail === null && !isPassing(error);
+    if (!isRefused) this.failures += 1;
+    this.raise(isRefused ? 'start-refused' : 'start-failed');
+  }
+
   async #makeJail(wanted: Wanted): Promise<void> {
+    if (this.#hasRemains) await this.#clean();
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, (leaves, runDirectory) =>
       this.#host.planJail(applied, leaves, runDirectory),
     );
+    this.#command.reset();
     this.#take(jail);
-    this.#nextSlot = 1n;
     this.startedAtMs = this.#host.clock.now();
     this.#note(applied);
   }
@@ -319,32 +358,40 @@ export class Vassal {
   }
 
   async #startCommand(): Promise<void> {
-    const jail = this.#jail;
     const config = this.#applied?.config;
-    if (!jail || !config) throw new EmperorError('start-failed', 'the jail ended meanwhile');
-    const command = this.#host.commandLine(config);
-    if (!command) return;
-    const slot = this.#nextSlot;
-    this.#nextSlot += 1n;
-    this.#commandSlot = slot;
-    this.#commandSince = this.#host.clock.monotonic();
-    await jail.init.start({ slot, kind: 'command', label: COMMAND_LABEL, ...command });
+    if (!this.#jail || !config) throw new EmperorError('start-failed', 'the jail ended meanwhile');
+    const line = this.#host.commandLine(config);
+    if (line) await this.#command.start(this.#jail.init, line);
   }
 
+  async #restartCommand(): Promise<void> {
+    const jail = this.#jail;
+    if (!jail || this.#state !== 'reloading') return;
+    try {
+      await this.#command.stop(jail.init, this.#stopOptions());
+      if (this.#jail !== jail) return this.raise('died');
+      await this.#apply();
+      await this.#startCommand();
+      this.lastError = null;
+      this.raise('started');
+    } catch (error) {
+      this.#startFailed(error);
+    }
+  }
+
+  // ── ending ───────────────────────────────────────────────────────────────────────────────────
+
   #processEnded(exit: SlotExit): void {
-    if (this.#awaitedExit?.slot === exit.slot) this.#awaitedExit.resolve();
-    else if (exit.slot === this.#commandSlot) this.#noteExit(exit);
     this.#ack(exit.slot);
+    if (this.#command.hasEndedBy(exit)) this.#noteExit(exit);
   }
 
   #noteExit(exit: SlotExit): void {
-    this.#commandSlot = null;
     this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
     if (this.#state === 'stopping') return;
-    if (this.#host.clock.monotonic() - this.#commandSince >= HEALTHY_AFTER_MS) this.failures = 0;
+    if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
-    const isFailure = this.lastExit.code !== 0;
-    if (policy === 'always' || (policy === 'on-failure' && isFailure)) {
+    if (policy === 'always' || (policy === 'on-failure' && this.lastExit.code !== 0)) {
       this.failures += 1;
       this.restarts += 1;
       this.raise('exited-again');
@@ -363,8 +410,8 @@ export class Vassal {
   #jailDied(jail: Jail): void {
     if (this.#jail !== jail) return;
     this.#jail = null;
-    this.#commandSlot = null;
-    this.#awaitedExit?.resolve();
+    this.#hasRemains = true;
+    this.#command.lose();
     if (this.#state === 'stopping' || this.#state === 'reloading') return;
     this.failures += 1;
     this.restarts += 1;
@@ -373,21 +420,27 @@ export class Vassal {
   }
 
   async #end(): Promise<void> {
-    const jail = this.#jail;
-    if (jail) {
-      const config = this.#applied?.config;
-      await jail.stop({ graceMs: config?.stopGraceMs ?? 10_000, signal: config?.stopSignal ?? 15 });
-      this.#jail = null;
-    } else {
-      await removeRemains(this.#host, this.name);
-    }
-    this.#commandSlot = null;
+    if (this.#jail) await this.#jail.stop(this.#stopOptions());
+    else await this.#clean();
+    this.#jail = null;
+    this.#hasRemains = false;
+    this.#command.lose();
     this.startedAtMs = null;
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
   }
 
+  async #clean(): Promise<void> {
+    await removeRemains(this.#host, this.name);
+    this.#hasRemains = false;
+  }
+
+  #stopOptions(): { readonly signal: number; readonly graceMs: number } {
+    const config = this.#applied?.config;
+    return config ? { signal: config.stopSignal, graceMs: config.stopGraceMs } : DEFAULT_STOP;
+  }
+
   #schedule(): void {
-    const wait = backoffMs(this.#host.backoff, this.failures, this.#host.random());
+    const wait = backoffMs(this.#host.backoff(), this.failures, this.#host.random());
     this.nextAttemptAtMs = this.#host.clock.now() + wait;
     this.#cancelRetry();
     this.#cancelRetry = this.#host.clock.after(wait, () => {
@@ -401,70 +454,38 @@ export class Vassal {
     this.#cancelRetry();
   }
 
-  /** Takes over the wanted configuration where nothing has to be restarted for it. */
-  #apply(): void {
-    if (!this.#wanted || !this.#jail) return;
-    const isSame =
-      this.#wanted.hash === this.#applied?.hash && this.#wanted.sha256 === this.#applied.sha256;
-    if (isSame) return;
-    this.#note(this.#next(this.#wanted));
-    this.#tellInit();
+  // ── applying ─────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Takes over the wanted configuration where no new jail is needed. Init is told first: a record that is
+   * older than what init says is recognised by its hash, a newer one would look like a change.
+   */
+  async #apply(): Promise<void> {
+    if (!this.#wanted || !this.#jail || !this.#differs()) return;
+    const applied = this.#next(this.#wanted);
+    await this.#jail.init.meta(applied);
+    this.#note(applied);
+  }
+
+  /** An adopted init without a record may run just what is wanted. */
+  #recognise(wanted: Wanted): void {
+    if (this.#unknown?.hash !== wanted.hash) return;
+    const { generation } = this.#unknown;
+    this.#unknown = null;
+    this.#note({ ...wanted, generation });
   }
 
   /** The same configuration keeps its generation; a different one counts up. */
   #next(wanted: Wanted): Applied {
-    const before = this.#applied;
+    const before = this.#applied ?? this.#unknown;
     const step = before?.hash === wanted.hash ? 0 : 1;
     return { ...wanted, generation: (before?.generation ?? 0) + step };
   }
 
   #note(applied: Applied): void {
     this.#applied = applied;
+    this.#unknown = null;
     this.#host.onChange(this, 'applied');
-  }
-
-  #tellInit(): void {
-    const { generation, hash } = this.#applied ?? {};
-    if (generation === undefined || hash === undefined) return;
-    this.#jail?.init.meta({ generation, hash }).catch((error) => {
-      this.#host.log.debug({ vassal: this.name, error: messageOf(error) }, 'init did not answer');
-    });
-  }
-
-  async #restartCommand(): Promise<void> {
-    const jail = this.#jail;
-    if (!jail || this.#state !== 'reloading') return;
-    try {
-      await this.#stopCommand(jail);
-      if (this.#jail !== jail) return this.raise('died');
-      this.#apply();
-      await this.#startCommand();
-      this.lastError = null;
-      this.raise('started');
-    } catch (error) {
-      this.lastError = messageOf(error);
-      this.failures += 1;
-      this.raise('start-failed');
-    }
-  }
-
-  async #stopCommand(jail: Jail): Promise<void> {
-    const slot = this.#commandSlot;
-    const config = this.#applied?.config;
-    if (slot === null || !config) return;
-    const ended = new Promise<void>((resolve) => {
-      this.#awaitedExit = { slot, resolve };
-    });
-    await jail.init.signal(slot, config.stopSignal);
-    const cancel = this.#host.clock.after(config.stopGraceMs, () => {
-      jail.init.signal(slot, 9).catch(() => {
-        // Already gone.
-      });
-    });
-    await ended;
-    cancel();
-    this.#awaitedExit = null;
-    this.#commandSlot = null;
   }
 }
 

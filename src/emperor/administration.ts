@@ -1,0 +1,297 @@
+/**
+ * What operators and panels ask of the emperor (governor.ts), answered from the realm. Thin: a question is
+ * a look at values, an order is one call on a vassal and a wait for its rest.
+ */
+import { existsSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { EmperorError } from '../base/errors.ts';
+import { isVassalName } from '../config/names.ts';
+import type { JailPlan } from '../jail/plan.ts';
+import { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
+import type { Vassal } from '../vassal/vassal.ts';
+import type { Emperor } from './emperor.ts';
+import type {
+  DistroStatus,
+  EmperorEvent,
+  EmperorStats,
+  ExecTarget,
+  Governor,
+  PlannedChange,
+  ResolvedValue,
+  VassalAction,
+  VassalStatus,
+  WaitRequest,
+  WaitResult,
+} from './governor.ts';
+import { hostPidsOf } from './host-pids.ts';
+import { listDirectories } from './listing.ts';
+import type { Realm } from './realm.ts';
+import type { StatsSource } from './stats.ts';
+import { processStatusOf, statusOf } from './status.ts';
+import { judgeWait, type WaitView } from './waiting.ts';
+
+export interface AdministrationHost {
+  readonly program: string;
+  readonly stats: StatsSource;
+  /** Reads the file of a vassal, or all directories, again. */
+  readonly look: (name: string) => Promise<void>;
+  readonly rescan: () => Promise<void>;
+  readonly quit: (options: { readonly stopVassals: boolean }) => Promise<void>;
+}
+
+export class Administration implements Governor {
+  readonly #realm: Realm;
+  readonly #emperor: Emperor;
+  readonly #host: AdministrationHost;
+
+  constructor(realm: Realm, emperor: Emperor, host: AdministrationHost) {
+    this.#realm = realm;
+    this.#emperor = emperor;
+    this.#host = host;
+  }
+
+  // ── questions ────────────────────────────────────────────────────────────────────────────────
+
+  list(): readonly VassalStatus[] {
+    return [...this.#realm.names()].sort().map((name) => this.#status(name, []));
+  }
+
+  async status(name: string): Promise<VassalStatus> {
+    const vassal = this.#known(name);
+    const slots = (await vassal.jail?.init.list().catch(() => [])) ?? [];
+    const pids = hostPidsOf(this.#realm.vassalHost.membership.payloadPids(name));
+    return this.#status(
+      name,
+      slots.map((slot) => processStatusOf(slot, pids)),
+    );
+  }
+
+  #status(name: string, processes: VassalStatus['processes']): VassalStatus {
+    const vassal = this.#realm.vassalOf(name);
+    const entry = this.#realm.entries.get(name);
+    const config = vassal.applied?.config ?? vassal.wanted?.config;
+    const uid = config?.uid ?? this.#realm.identities.find(name);
+    return statusOf({
+      name,
+      vassal,
+      identity: uid === undefined ? null : { uid, gid: config?.gid ?? uid },
+      file: entry?.file ?? null,
+      sha256: entry?.onDisk?.sha256 ?? null,
+      diagnostics: entry?.diagnostics ?? [],
+      processes,
+    });
+  }
+
+  #known(name: string): Vassal {
+    if (!this.#realm.names().has(name)) {
+      throw new EmperorError('no-such-vassal', `There is no vassal ${name}`);
+    }
+    return this.#realm.vassalOf(name);
+  }
+
+  async plan(): Promise<readonly PlannedChange[]> {
+    return this.#emperor.plan();
+  }
+
+  jailPlan(name: string): JailPlan {
+    const vassal = this.#known(name);
+    const wanted = vassal.wanted ?? vassal.applied;
+    if (!wanted) throw new EmperorError('conflict', `Vassal ${name} has no valid configuration`);
+    const generation = vassal.applied?.generation ?? 1;
+    const leaf = (kind: string) => `CGROUP/${name}/${kind}/cgroup.procs`;
+    return this.#realm.surroundings.planJail(
+      { ...wanted, generation },
+      { initProcs: leaf('init'), payloadProcs: leaf('payload') },
+      join(this.#realm.vassalHost.runDirectory, name),
+    );
+  }
+
+  text(name: string): { readonly file: string | null; readonly text: string } {
+    this.#known(name);
+    const entry = this.#realm.entries.get(name);
+    const source = entry?.onDisk ?? entry?.source;
+    return { file: source?.file ?? null, text: source?.text ?? '' };
+  }
+
+  resolved(name: string): readonly ResolvedValue[] {
+    this.#known(name);
+    return this.#realm.entries.get(name)?.values ?? [];
+  }
+
+  execTarget(name: string): ExecTarget {
+    const vassal = this.#known(name);
+    if (!vassal.jail || !vassal.applied) {
+      throw new EmperorError('conflict', `Cannot run anything in ${name}: it is ${vassal.state}`);
+    }
+    return {
+      program: this.#host.program,
+      socket: join(this.#realm.vassalHost.runDirectory, name, 'init.sock'),
+      ...this.#realm.surroundings.of(vassal.applied.config),
+    };
+  }
+
+  events(since?: string): readonly EmperorEvent[] {
+    return this.#realm.events.since(since);
+  }
+
+  subscribe(listener: (event: EmperorEvent) => void): () => void {
+    return this.#realm.events.subscribe(listener);
+  }
+
+  async distros(): Promise<readonly DistroStatus[]> {
+    const { distrosDirectory } = this.#realm.config;
+    return listDirectories(distrosDirectory).map((name) => {
+      const path = join(distrosDirectory, name);
+      const { osRelease, problems } = this.#realm.distros.look(path);
+      return {
+        name,
+        path,
+        prettyName: osRelease?.prettyName ?? null,
+        usedBy: this.#usersOf(name),
+        problems: problems.map(({ message }) => message),
+      };
+    });
+  }
+
+  #usersOf(distro: string): readonly string[] {
+    return [...this.#realm.vassals.values()]
+      .filter((vassal) =>
+        [vassal.applied, vassal.wanted].some((one) => one?.config.distro === distro),
+      )
+      .map((vassal) => vassal.name);
+  }
+
+  stats(): EmperorStats {
+    const counts = Object.fromEntries(VASSAL_STATES.map((state) => [state, 0])) as Record<
+      VassalState,
+      number
+    >;
+    for (const vassal of this.#realm.vassals.values()) counts[vassal.state] += 1;
+    const { config, diagnostics } = this.#realm.settings;
+    return {
+      ...this.#host.stats.read(),
+      ini: config.file,
+      runDir: config.runDirectory,
+      stateDir: config.stateDirectory,
+      logDir: config.logDirectory,
+      vassals: counts,
+      counters: this.#realm.events.counts(),
+      diagnostics,
+      conditions: [...this.#realm.conditions.values()],
+    };
+  }
+
+  // ── orders ───────────────────────────────────────────────────────────────────────────────────
+
+  async act(name: string, action: VassalAction): Promise<void> {
+    const vassal = this.#known(name);
+    if (action === 'freeze') return this.#setFrozen(vassal, 'running');
+    if (action === 'thaw') return this.#setFrozen(vassal, 'frozen');
+    if (action === 'reload') await this.#reload(vassal);
+    else vassal[action]();
+    this.#realm.record(vassal);
+    await this.#untilResting(vassal, action);
+  }
+
+  async #reload(vassal: Vassal): Promise<void> {
+    const before = vassal.wanted?.hash;
+    await this.#host.look(vassal.name);
+    await this.#emperor.upToDate;
+    if (vassal.wanted?.hash !== before) return;
+    if (vassal.state === 'running' || vassal.state === 'backoff') return vassal.reload();
+    throw new EmperorError('conflict', `Cannot reload ${vassal.name}: it is ${vassal.state}`);
+  }
+
+  async #setFrozen(vassal: Vassal, from: VassalState): Promise<void> {
+    const verb = from === 'running' ? 'freeze' : 'thaw';
+    if (vassal.state !== from) {
+      throw new EmperorError('conflict', `Cannot ${verb} ${vassal.name}: it is ${vassal.state}`);
+    }
+    vassal.raise(verb);
+    await vassal.idle();
+  }
+
+  async #untilResting(vassal: Vassal, verb: string): Promise<void> {
+    const isResting = () => !['starting', 'stopping', 'reloading'].includes(vassal.state);
+    await this.#realm.waiters.until(() => (isResting() ? true : undefined));
+    if (verb === 'stop' || vassal.state === 'running' || vassal.isFinished) return;
+    if (vassal.wanted === null) {
+      const why = 'it has no valid configuration';
+      throw new EmperorError('conflict', `Cannot ${verb} ${vassal.name}: ${why}`);
+    }
+    if (vassal.state === 'backoff' || vassal.state === 'failed') {
+      const why = vassal.lastError ?? 'its command ended at once';
+      throw new EmperorError('start-failed', `Cannot ${verb} ${vassal.name}: ${why}`);
+    }
+  }
+
+  async purge(name: string): Promise<void> {
+    if (this.#realm.names().has(name)) {
+      const why = 'it still has a file or runs; remove its file first';
+      throw new EmperorError('conflict', `Cannot purge ${name}: ${why}`);
+    }
+    const { homesDirectory, logDirectory } = this.#realm.config;
+    const places = [join(homesDirectory, name), join(logDirectory, name)];
+    const isKnown =
+      isVassalName(name) &&
+      (this.#realm.identities.find(name) !== undefined || places.some((path) => existsSync(path)));
+    if (!isKnown) {
+      throw new EmperorError('no-such-vassal', `There is no trace of a vassal ${name}`);
+    }
+    const aside = places.filter((path) => existsSync(path)).map(setAside);
+    this.#realm.identities.release(name);
+    this.#realm.records.remove(name);
+    this.#realm.events.add('purged', { vassal: name });
+    for (const path of aside) await rm(path, { recursive: true, force: true });
+  }
+
+  async wait(name: string, request: WaitRequest): Promise<WaitResult> {
+    const { waiters, vassals, vassalHost } = this.#realm;
+    await this.#host.look(name);
+    await this.#emperor.upToDate;
+    let expired: WaitResult | undefined;
+    const cancel = vassalHost.clock.after(request.timeoutMs, () => {
+      expired = { outcome: 'timeout', state: vassals.get(name)?.state ?? null };
+      waiters.wake();
+    });
+    try {
+      return await waiters.until(() => judgeWait(this.#viewOf(name), request) ?? expired);
+    } finally {
+      cancel();
+    }
+  }
+
+  #viewOf(name: string): WaitView | null {
+    if (!this.#realm.names().has(name)) return null;
+    const vassal = this.#realm.vassalOf(name);
+    const entry = this.#realm.entries.get(name);
+    return {
+      state: vassal.state,
+      isReady: vassal.state === 'running',
+      isApplied: vassal.isApplied,
+      isHeld: vassal.isHeld,
+      sha256: entry?.onDisk?.sha256 ?? null,
+      appliedSha256: vassal.applied?.sha256 ?? null,
+      diagnostics: entry?.diagnostics ?? [],
+      lastError: vassal.lastError,
+    };
+  }
+
+  async rescan(): Promise<void> {
+    await this.#emperor.reloadSettings();
+    await this.#host.rescan();
+    await this.#emperor.upToDate;
+  }
+
+  async shutdown(options: { readonly stopVassals: boolean }): Promise<void> {
+    await this.#host.quit(options);
+  }
+}
+
+/** A new vassal of that name may come while the old one's files are being removed. */
+function setAside(path: string): string {
+  const aside = join(dirname(path), `.purged-${process.pid}-${basename(path)}`);
+  renameSync(path, aside);
+  return aside;
+}

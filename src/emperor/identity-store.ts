@@ -1,0 +1,71 @@
+/** The identities of vassals on disk: state-dir/identities.json, with the owners of homes as second witness. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
+import { Identities, type UidRange } from './identities.ts';
+import { listDirectories } from './listing.ts';
+import { readStateFile, writeStateFile } from './state-file.ts';
+
+/** One write for all identities that are given out within this time. */
+const SAVE_AFTER_MS = 50;
+
+export class IdentityStore {
+  readonly #file: string;
+  readonly #clock: Clock;
+  readonly #identities: Identities;
+  #cancelSave: (() => void) | null = null;
+
+  constructor(options: {
+    readonly stateDirectory: string;
+    readonly homesDirectory: string;
+    readonly uidRange: UidRange;
+    readonly clock: Clock;
+  }) {
+    this.#file = join(options.stateDirectory, 'identities.json');
+    this.#clock = options.clock;
+    this.#identities = new Identities(options.uidRange);
+    this.#identities.restore(readStateFile(this.#file));
+    for (const name of listDirectories(options.homesDirectory)) {
+      this.#identities.claim(name, statSync(join(options.homesDirectory, name)).uid);
+    }
+  }
+
+  /** Uid and gid of a vassal: those it is given by its file, else a pair of its own. */
+  of(name: string, config: Pick<VassalConfig, 'uid' | 'gid'>): { uid: number; gid: number } {
+    if (config.uid !== null) return { uid: config.uid, gid: config.gid ?? config.uid };
+    const known = this.#identities.find(name);
+    const uid = known ?? this.#identities.allocate(name);
+    if (known === undefined) this.#saveSoon();
+    return { uid, gid: config.gid ?? uid };
+  }
+
+  find(name: string): number | undefined {
+    return this.#identities.find(name);
+  }
+
+  ownerOf(uid: number): string | undefined {
+    return this.#identities.ownerOf(uid);
+  }
+
+  /** Notes that a running init of `name` has `uid`. */
+  claim(name: string, uid: number): void {
+    this.#identities.claim(name, uid);
+    this.#saveSoon();
+  }
+
+  release(name: string): void {
+    this.#identities.release(name);
+    this.save();
+  }
+
+  save(): void {
+    this.#cancelSave?.();
+    this.#cancelSave = null;
+    writeStateFile(this.#file, this.#identities.toJson(), { durable: true });
+  }
+
+  #saveSoon(): void {
+    this.#cancelSave ??= this.#clock.after(SAVE_AFTER_MS, () => this.save());
+  }
+}

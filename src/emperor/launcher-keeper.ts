@@ -1,0 +1,105 @@
+/** Starts or finds the launcher, and starts a new one whenever it dies. Vassals do not notice. */
+import { type Clock, delay } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { LauncherClient } from '../jail/launcher-client.ts';
+import { type LauncherSetting, startLauncher } from '../jail/start-launcher.ts';
+
+/** A launcher that cannot be started is tried again after this long. */
+const RETRY_MS = 1000;
+
+interface Running {
+  readonly client: LauncherClient;
+  readonly program: string;
+  readonly pid: number;
+}
+
+export class LauncherKeeper {
+  readonly #setting: LauncherSetting;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  #running: Running;
+  #isLeaving = false;
+
+  /** Throws what startLauncher() throws. */
+  static async open(options: {
+    readonly setting: LauncherSetting;
+    readonly log: Log;
+    readonly clock: Clock;
+  }): Promise<LauncherKeeper> {
+    return new LauncherKeeper(options, await start(options.setting));
+  }
+
+  private constructor(
+    options: { readonly setting: LauncherSetting; readonly log: Log; readonly clock: Clock },
+    running: Running,
+  ) {
+    this.#setting = options.setting;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#running = running;
+    this.#follow(running);
+  }
+
+  get client(): LauncherClient {
+    return this.#running.client;
+  }
+
+  get pid(): number {
+    return this.#running.pid;
+  }
+
+  /** The installed C program, for `attach`. */
+  get program(): string {
+    return this.#running.program;
+  }
+
+  /** Ends the launcher. */
+  async quit(): Promise<void> {
+    this.#isLeaving = true;
+    await this.client.quit();
+  }
+
+  /** Lets go of the launcher, which lives on. */
+  close(): void {
+    this.#isLeaving = true;
+    this.client.close();
+  }
+
+  /** Exits of inits are seen by their pidfds; the launcher may forget them. */
+  #follow({ client, pid }: Running): void {
+    client.onExit((exit) => {
+      client.ack(exit.pid).catch(() => {
+        // The launcher has died; its successor knows nothing of this exit.
+      });
+    });
+    client.onClose(() => {
+      if (this.#isLeaving) return;
+      this.#log.warn({ pid }, 'the launcher ended; its vassals go on, starting a new one');
+      void this.#replace();
+    });
+  }
+
+  async #replace(): Promise<void> {
+    while (!this.#isLeaving) {
+      try {
+        this.#running = await start(this.#setting);
+        if (this.#isLeaving) this.client.close();
+        else this.#follow(this.#running);
+        return;
+      } catch (error) {
+        this.#log.error(
+          { error: messageOf(error) },
+          `the launcher cannot be started, retrying in ${RETRY_MS} ms`,
+        );
+        await delay(this.#clock, RETRY_MS);
+      }
+    }
+  }
+}
+
+async function start(setting: LauncherSetting): Promise<Running> {
+  const { client, program } = await startLauncher(setting);
+  const { pid } = await client.hello({ subscribe: true });
+  return { client, program, pid };
+}

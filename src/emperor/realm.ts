@@ -1,0 +1,125 @@
+/**
+ * What one emperor rules over, as data: its settings, the files it has seen, the vassals, and what was
+ * written down about them. emperor.ts changes it, administration.ts answers questions from it.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import type { EmperorConfig } from '../config/emperor-config.ts';
+import { bootId } from '../linux/proc.ts';
+import { Vassal, type VassalHost } from '../vassal/vassal.ts';
+import { DistroCache } from './distro-cache.ts';
+import { EventLog } from './events.ts';
+import { IdentityStore } from './identity-store.ts';
+import { Records } from './records.ts';
+import type { Entry } from './roster.ts';
+import type { Settings } from './settings.ts';
+import { SurroundingsMaker } from './surroundings.ts';
+import { Waiters } from './waiters.ts';
+
+/** What run.ts opened for the vassals. */
+export type RealmHost = Omit<
+  VassalHost,
+  'planJail' | 'commandLine' | 'onChange' | 'runDirectory' | 'backoff'
+> & {
+  readonly log: Log;
+  readonly seccompFilter: Uint8Array;
+};
+
+/** States in which nothing of a vassal is left. */
+const AT_REST = ['stopped', 'failed'];
+
+export class Realm {
+  readonly vassalHost: VassalHost;
+  readonly records: Records;
+  readonly identities: IdentityStore;
+  readonly events: EventLog;
+  readonly surroundings: SurroundingsMaker;
+  readonly distros = new DistroCache();
+  readonly waiters = new Waiters();
+  /** By name; a vassal has an entry as long as it has a file. */
+  readonly entries = new Map<string, Entry>();
+  readonly vassals = new Map<string, Vassal>();
+  /** What an operator should know of the whole machine, by kind. */
+  readonly conditions = new Map<string, string>();
+  settings: Settings;
+
+  constructor(settings: Settings, host: RealmHost) {
+    this.settings = settings;
+    const { config } = settings;
+    this.events = new EventLog(host.clock);
+    this.records = new Records(config.stateDirectory);
+    this.identities = new IdentityStore({ ...config, clock: host.clock });
+    this.surroundings = new SurroundingsMaker({
+      emperor: () => this.config,
+      identities: this.identities,
+      distros: this.distros,
+      seccompFilter: host.seccompFilter,
+    });
+    this.vassalHost = {
+      ...host,
+      runDirectory: join(config.runDirectory, 'vassals'),
+      backoff: () => this.config.throttle,
+      planJail: (...wanted) => this.surroundings.planJail(...wanted),
+      commandLine: (vassal) => this.surroundings.commandLine(vassal),
+      onChange: (vassal, event) => this.#vassalChanged(vassal, event),
+    };
+    mkdirSync(this.vassalHost.runDirectory, { recursive: true, mode: 0o700 });
+  }
+
+  get config(): EmperorConfig {
+    return this.settings.config;
+  }
+
+  /** Names that have a file or something that runs. */
+  names(): ReadonlySet<string> {
+    return new Set([...this.entries.keys(), ...this.vassals.keys()]);
+  }
+
+  /** The vassal of that name, a new one if there is none yet. */
+  vassalOf(name: string): Vassal {
+    const known = this.vassals.get(name);
+    if (known) return known;
+    const record = this.records.read(name);
+    const vassal = new Vassal(name, this.vassalHost, {
+      applied: record?.applied ?? null,
+      isHeld: record?.isHeld ?? false,
+      isFinished: record?.finishedInBoot === bootId(),
+    });
+    this.vassals.set(name, vassal);
+    return vassal;
+  }
+
+  /** Writes down what is applied to a vassal, with the text that it came from. */
+  record(vassal: Vassal): void {
+    const { applied, isHeld, isFinished } = vassal;
+    const source = this.entries.get(vassal.name)?.source;
+    if (!applied || source?.sha256 !== applied.sha256) return;
+    const { file, text, owner } = source;
+    const finishedInBoot = isFinished ? bootId() : null;
+    this.records.write(vassal.name, { file, text, owner, applied, isHeld, finishedInBoot });
+  }
+
+  /** A vassal without file and without processes is no more. */
+  forgetIfGone(name: string): void {
+    const vassal = this.vassals.get(name);
+    if (this.entries.has(name)) return;
+    if (vassal && (vassal.wanted !== null || !AT_REST.includes(vassal.state))) return;
+    if (!vassal && !this.records.read(name)) return;
+    this.vassals.delete(name);
+    this.records.remove(name);
+    this.events.add('gone', { vassal: name });
+  }
+
+  #vassalChanged(vassal: Vassal, event: string): void {
+    if (event === 'applied' || event === 'exited-final') this.record(vassal);
+    this.events.add(event === 'applied' ? 'applied' : 'state', {
+      vassal: vassal.name,
+      state: vassal.state,
+      cause: event,
+      generation: vassal.applied?.generation ?? 0,
+    });
+    this.forgetIfGone(vassal.name);
+    this.waiters.wake();
+  }
+}

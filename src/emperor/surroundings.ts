@@ -1,0 +1,111 @@
+/**
+ * How a vassal's processes live, out of its configuration and the emperor's: the jail plan, and working
+ * directory, environment and shell of whatever is started inside.
+ */
+import { join, resolve } from 'node:path';
+import type { Leaves } from '../cgroup/membership.ts';
+import type { EmperorConfig } from '../config/emperor-config.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
+import { type JailPlan, planJail, shellOf } from '../jail/plan.ts';
+import type { CommandLine } from '../vassal/command-process.ts';
+import type { Applied } from '../vassal/vassal.ts';
+import type { DistroCache } from './distro-cache.ts';
+import type { IdentityStore } from './identity-store.ts';
+import { hostNameServers } from './settings.ts';
+
+const INNER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface Surroundings {
+  readonly cwd: string;
+  /** `NAME=value` */
+  readonly env: readonly string[];
+  readonly shell: string;
+}
+
+export class SurroundingsMaker {
+  readonly #emperor: () => EmperorConfig;
+  readonly #identities: IdentityStore;
+  readonly #distros: DistroCache;
+  readonly #seccompFilter: Uint8Array;
+
+  constructor(options: {
+    readonly emperor: () => EmperorConfig;
+    readonly identities: IdentityStore;
+    readonly distros: DistroCache;
+    readonly seccompFilter: Uint8Array;
+  }) {
+    this.#emperor = options.emperor;
+    this.#identities = options.identities;
+    this.#distros = options.distros;
+    this.#seccompFilter = options.seccompFilter;
+  }
+
+  /** Throws `bad-distro`, and `conflict` when no uid is left. */
+  planJail(applied: Applied, leaves: Leaves, runDirectory: string): JailPlan {
+    const emperor = this.#emperor();
+    const { config } = applied;
+    const distro = join(emperor.distrosDirectory, config.distro);
+    const { etcFiles, hasBash } = this.#distros.of(distro);
+    return planJail({
+      name: config.name,
+      generation: applied.generation,
+      hash: applied.hash,
+      namespaces: emperor.namespaces,
+      ...this.#identities.of(config.name, config),
+      hostname: config.hostname,
+      distro,
+      etcFiles,
+      hasBash,
+      home: this.#homeOf(config),
+      opt: config.opt,
+      binds: config.binds,
+      runDirectory,
+      logDirectory: join(emperor.logDirectory, config.name),
+      logMaxBytes: config.logMaxBytes,
+      logFiles: config.logFiles,
+      cgroup: leaves,
+      tmpSizeBytes: config.tmpSizeBytes,
+      runSizeBytes: config.runSizeBytes,
+      dns: config.dns ?? hostNameServers(),
+      hooks: config.execAsRoot,
+      hookTimeoutMs: emperor.hookTimeoutMs,
+      seccompFilter: this.#seccompFilter,
+    });
+  }
+
+  /** The command as init starts it; null for an idle vassal. */
+  commandLine(config: VassalConfig): CommandLine | null {
+    if (!config.command) return null;
+    const { cwd, env } = this.of(config);
+    return { argv: config.command, cwd, env };
+  }
+
+  /** What everything that is started in a vassal finds. */
+  of(config: VassalConfig): Surroundings {
+    const isJailed = this.#emperor().namespaces.includes('fs');
+    const home = isJailed ? `/home/${config.name}` : this.#homeOf(config);
+    const shell = isJailed ? this.#shellOf(config) : '/bin/sh';
+    const env = new Map([
+      ['PATH', INNER_PATH],
+      ['HOME', home],
+      ['USER', config.name],
+      ['LOGNAME', config.name],
+      ['SHELL', shell],
+      ['LANG', 'C.UTF-8'],
+      ...config.env,
+    ]);
+    return {
+      cwd: config.chdir === null ? home : resolve(home, config.chdir),
+      env: [...env].map(([key, value]) => `${key}=${value}`),
+      shell,
+    };
+  }
+
+  #shellOf(config: VassalConfig): string {
+    return shellOf(this.#distros.look(join(this.#emperor().distrosDirectory, config.distro)));
+  }
+
+  #homeOf(config: VassalConfig): string {
+    return config.home ?? join(this.#emperor().homesDirectory, config.name);
+  }
+}
