@@ -63,6 +63,11 @@ bool field_text(const uint8_t *bytes, size_t length, uint16_t tag, char *to, siz
 
 /* ── peer.c: connections ────────────────────────────────────────────────────────────────────── */
 
+struct span {
+  uint8_t *bytes;
+  size_t size;
+};
+
 /* One connection. Buffers belong to the owner and are touched only while in use. */
 struct peer {
   int fd; /* -1: free */
@@ -71,8 +76,14 @@ struct peer {
   size_t in_size, in_length;
   uint8_t *out; /* what the socket would not take yet */
   size_t out_size, out_length;
-  int received_fd; /* last descriptor that came with SCM_RIGHTS, or -1 */
+  int received_fds[FRAME_FDS]; /* what came with SCM_RIGHTS and nobody took yet */
+  int received_count;
 };
+
+/* Makes `peer` an open connection over these buffers, or a free place (`fd` -1). */
+void peer_open(struct peer *peer, int fd, struct span in, struct span out);
+/* Closes it and what it received. */
+void peer_close(struct peer *peer);
 
 /* Reads what is there. False when the peer has gone. */
 bool peer_read(struct peer *peer);
@@ -81,7 +92,10 @@ bool peer_send(struct peer *peer, const struct out *out, const int *fds, int fd_
 bool peer_flush(struct peer *peer);
 /* Takes the next whole frame off the buffer: 1 yes, 0 not yet, -1 nonsense. `used` goes to peer_consume. */
 int peer_frame(struct peer *peer, struct frame *frame, size_t *used);
+/* Removes it; descriptors that came with it and were not taken are closed. */
 void peer_consume(struct peer *peer, size_t used);
+/* Hands over the first descriptor that came with the last frame; -1 if there is none. */
+int peer_take_fd(struct peer *peer);
 int listen_at(const char *path, int backlog);
 int connect_to(const char *path);
 

@@ -78,9 +78,7 @@ static void watch(int fd, enum kind kind, uint32_t index, uint32_t events) {
 static void drop(int index) {
   struct peer *client = &clients[index];
   if (client->fd < 0) return;
-  close(client->fd);
-  if (client->received_fd >= 0) close(client->received_fd);
-  *client = (struct peer){.fd = -1, .received_fd = -1};
+  peer_close(client);
   for (uint32_t i = 0; i < used_children; i++)
     if (children[i].client == index) children[i].client = -1;
 }
@@ -306,14 +304,14 @@ static void put_descriptor(int index, uint32_t id, const char *name) {
   struct kept *place = kept_named(name);
   for (int i = 0; !place && i < MAX_KEPT; i++)
     if (kept[i].fd < 0) place = &kept[i];
-  if (clients[index].received_fd < 0 || !place) {
+  int fd = place ? peer_take_fd(&clients[index]) : -1;
+  if (fd < 0) {
     say_error(index, id, -1, place ? EBADF : ENOSPC, name);
     return;
   }
   if (place->fd >= 0) close(place->fd);
-  place->fd = clients[index].received_fd;
+  place->fd = fd;
   strcpy(place->name, name);
-  clients[index].received_fd = -1;
   say_ok(index, id);
 }
 
@@ -401,7 +399,7 @@ static void accept_client(void) {
   if (fd < 0) return;
   for (int i = 0; i < MAX_CLIENTS; i++) {
     if (clients[i].fd >= 0) continue;
-    clients[i] = (struct peer){.fd = fd, .received_fd = -1, .in = client_in[i], .in_size = CLIENT_IN, .out = client_out[i], .out_size = CLIENT_OUT};
+    peer_open(&clients[i], fd, (struct span){client_in[i], CLIENT_IN}, (struct span){client_out[i], CLIENT_OUT});
     watch(fd, KIND_CLIENT, (uint32_t)i, EPOLLIN);
     return;
   }
@@ -450,7 +448,7 @@ int launcher_main(int argc, char **argv) {
   if (argc < 1) return 2;
   setsid();
   raise_descriptor_limit();
-  for (int i = 0; i < MAX_CLIENTS; i++) clients[i] = (struct peer){.fd = -1, .received_fd = -1};
+  for (int i = 0; i < MAX_CLIENTS; i++) clients[i].fd = -1;
   for (int i = 0; i < MAX_KEPT; i++) kept[i].fd = -1;
   int mounts_fd = mounts_open(argv + 1, argc - 1);
   if (mounts_fd < 0) return complain("make a mount namespace of its own");

@@ -25,7 +25,7 @@ static uint8_t peer_in[MAX_PEERS][MAX_FRAME];
 static uint8_t peer_out[MAX_PEERS][PEER_OUT];
 
 bool loop_open(void) {
-  for (int i = 0; i < MAX_PEERS; i++) peers[i] = (struct peer){.fd = -1, .received_fd = -1};
+  for (int i = 0; i < MAX_PEERS; i++) peers[i].fd = -1;
   sigset_t chld;
   sigemptyset(&chld);
   sigaddset(&chld, SIGCHLD);
@@ -44,10 +44,8 @@ void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events) {
 
 void loop_drop(struct peer *peer) {
   if (peer->fd < 0) return;
-  close(peer->fd);
-  if (peer->received_fd >= 0) close(peer->received_fd);
+  peer_close(peer);
   slots_peer_gone(peer);
-  *peer = (struct peer){.fd = -1, .received_fd = -1};
   if (peer == gate_peer) gate_peer = NULL;
   if (self.state == STATE_GATE) _exit(0);
 }
@@ -154,7 +152,7 @@ static void accept_peer(void) {
   if (fd < 0) return;
   for (int i = 0; i < MAX_PEERS; i++) {
     if (peers[i].fd >= 0) continue;
-    peers[i] = (struct peer){.fd = fd, .received_fd = -1, .in = peer_in[i], .in_size = MAX_FRAME, .out = peer_out[i], .out_size = PEER_OUT};
+    peer_open(&peers[i], fd, (struct span){peer_in[i], MAX_FRAME}, (struct span){peer_out[i], PEER_OUT});
     watch_peer(&peers[i]);
     return;
   }

@@ -19,6 +19,28 @@ union control {
   struct cmsghdr align;
 };
 
+void peer_open(struct peer *peer, int fd, struct span in, struct span out) {
+  *peer = (struct peer){.fd = fd, .in = in.bytes, .in_size = in.size, .out = out.bytes, .out_size = out.size};
+}
+
+static void close_received(struct peer *peer) {
+  while (peer->received_count > 0) close(peer->received_fds[--peer->received_count]);
+}
+
+void peer_close(struct peer *peer) {
+  if (peer->fd >= 0) close(peer->fd);
+  close_received(peer);
+  *peer = (struct peer){.fd = -1};
+}
+
+int peer_take_fd(struct peer *peer) {
+  if (peer->received_count == 0) return -1;
+  int first = peer->received_fds[0];
+  peer->received_count--;
+  memmove(peer->received_fds, peer->received_fds + 1, sizeof(int) * (size_t)peer->received_count);
+  return first;
+}
+
 static void take_descriptors(struct peer *peer, struct msghdr *message) {
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -26,8 +48,8 @@ static void take_descriptors(struct peer *peer, struct msghdr *message) {
     for (size_t i = 0; i < count; i++) {
       int fd;
       memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      if (peer->received_fd >= 0) close(peer->received_fd);
-      peer->received_fd = fd;
+      if (peer->received_count == FRAME_FDS) close(fd);
+      else peer->received_fds[peer->received_count++] = fd;
     }
   }
 }
@@ -56,6 +78,8 @@ int peer_frame(struct peer *peer, struct frame *frame, size_t *used) {
 void peer_consume(struct peer *peer, size_t used) {
   peer->in_length -= used;
   memmove(peer->in, peer->in + used, peer->in_length);
+  /* One recvmsg() ends behind a message with descriptors, so they belong to the last frame in the buffer. */
+  if (peer->in_length == 0) close_received(peer);
 }
 
 static bool keep(struct peer *peer, const uint8_t *bytes, size_t length) {

@@ -1,0 +1,297 @@
+/*
+ * attach: the streaming client of `emperor exec` and `emperor shell`.
+ *
+ *   emperor-init attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND [ARGUMENT]…
+ *
+ * Theory of operation. One START over init's socket, answered by the other ends of the command's pipes (or its
+ * pty's master). From then on bytes flow straight between them and our own stdin, stdout and stderr; the
+ * connection stays for signals, window sizes and the exit. Its end hangs the command up, so our death does too.
+ *
+ * The end. When the command has exited we write what it had written by then, however slowly it is read, and
+ * leave at the end of both streams. What it left running may hold them open for ever: after QUIET_MS without a
+ * byte, or LINGER_MS at most, we go.
+ *
+ * Exit status: the command's own; 128 + n if signal n ended it; 126 if it cannot be executed, 127 if it is not
+ * there, 125 for anything that is not the command's doing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "emperor-init.h"
+
+#define STATUS_OURS 125
+#define STATUS_NOT_EXECUTABLE 126
+#define STATUS_NOT_FOUND 127
+#define START_ID 1
+#define LATER_ID 2
+#define QUIET_MS 200
+#define LINGER_MS 1000
+
+static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
+struct options {
+  const char *socket, *cwd, *label, *kind;
+  bool has_tty;
+  char **env;
+  int env_count;
+  char **command;
+};
+
+static struct peer peer = {.fd = -1};
+static uint8_t peer_in[MAX_FRAME], peer_out[MAX_FRAME], scratch[MAX_FRAME];
+static struct stream input, output, errors;
+static uint64_t slot;
+static int signal_fd = -1;
+static bool is_started, has_exited;
+static int exit_status = STATUS_OURS;
+static int64_t exited_ms;
+
+__attribute__((noreturn, format(printf, 2, 3))) static void leave(int status, const char *format, ...) {
+  va_list arguments;
+  terminal_restore();
+  if (format) {
+    va_start(arguments, format);
+    dprintf(2, "emperor: ");
+    vdprintf(2, format, arguments);
+    dprintf(2, "\n");
+    va_end(arguments);
+  }
+  _exit(status);
+}
+
+/* ── asking ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void send_frame(struct out *out) {
+  /* A peer that does not take it has ended, which the next read tells. */
+  if (out_end(out)) peer_send(&peer, out, NULL, 0);
+}
+
+static void ask_start(const struct options *options) {
+  struct out out;
+  struct winsize size = terminal_size();
+  if (getrandom(&slot, sizeof slot, 0) != sizeof slot) leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
+  out_begin(&out, scratch, sizeof scratch, VERB_START, START_ID);
+  out_number(&out, TAG_SLOT, slot);
+  out_text(&out, TAG_KIND, options->kind);
+  out_text(&out, TAG_LABEL, options->label);
+  out_text(&out, TAG_CWD, options->cwd);
+  out_number(&out, TAG_STDIO, options->has_tty ? STDIO_TTY : STDIO_PIPES);
+  out_number(&out, TAG_ROWS, size.ws_row);
+  out_number(&out, TAG_COLUMNS, size.ws_col);
+  for (char **word = options->command; *word; word++) out_text(&out, TAG_ARG, *word);
+  for (int i = 0; i < options->env_count; i++) out_text(&out, TAG_ENV, options->env[i]);
+  if (!out_end(&out)) leave(STATUS_NOT_EXECUTABLE, "Cannot run %s: arguments and environment are longer than %d bytes", options->command[0], MAX_FRAME);
+  if (!peer_send(&peer, &out, NULL, 0)) leave(STATUS_OURS, "Cannot ask the vassal: %s", strerror(errno));
+}
+
+static void ask_signal(int signo) {
+  struct out out;
+  out_begin(&out, scratch, sizeof scratch, VERB_SIGNAL, LATER_ID);
+  out_number(&out, TAG_SLOT, slot);
+  out_number(&out, TAG_SIGNAL, (uint64_t)signo);
+  send_frame(&out);
+}
+
+static void ask_size(void) {
+  struct winsize size = terminal_size();
+  struct out out;
+  out_begin(&out, scratch, sizeof scratch, VERB_RESIZE, LATER_ID);
+  out_number(&out, TAG_SLOT, slot);
+  out_number(&out, TAG_ROWS, size.ws_row);
+  out_number(&out, TAG_COLUMNS, size.ws_col);
+  send_frame(&out);
+}
+
+/* ── being answered ─────────────────────────────────────────────────────────────────────────── */
+
+static void started(const struct options *options) {
+  int fds[3] = {peer_take_fd(&peer), peer_take_fd(&peer), peer_take_fd(&peer)};
+  is_started = true;
+  if (options->has_tty) fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
+  if (fds[0] < 0 || fds[1] < 0 || (!options->has_tty && fds[2] < 0)) leave(STATUS_OURS, "Cannot reach the command: its descriptors did not come");
+  fcntl(fds[0], F_SETFL, O_NONBLOCK);
+  stream_open(&input, 0, fds[0], "the command");
+  stream_open(&output, fds[1], 1, "standard output");
+  if (!options->has_tty) stream_open(&errors, fds[2], 2, "standard error");
+  else terminal_raw();
+}
+
+/* Which status an errno of exec means; -1 for what init could not do and is no word about the command. */
+static int status_of(int error) {
+  switch (error) {
+    case ENOENT: return STATUS_NOT_FOUND;
+    case EAGAIN:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case ESHUTDOWN: return STATUS_OURS;
+    default: return STATUS_NOT_EXECUTABLE;
+  }
+}
+
+__attribute__((noreturn)) static void refused(const struct options *options, const struct frame *frame) {
+  char detail[1024] = "";
+  int error = (int)field_number(frame->fields, frame->length, TAG_ERRNO, 0);
+  field_text(frame->fields, frame->length, TAG_DETAIL, detail, sizeof detail);
+  const char *command = options->command[0];
+  if (strncmp(detail, command, sizeof detail - 1) == 0) leave(status_of(error), "Cannot run %s: %s", command, strerror(error));
+  if (strcmp(detail, options->cwd) == 0) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, strerror(error));
+  leave(STATUS_OURS, "Cannot run %s: %s: %s", command, detail, strerror(error));
+}
+
+static void exited(const struct frame *frame) {
+  if (field_number(frame->fields, frame->length, TAG_SLOT, 0) != slot || !is_started) return;
+  int status = (int)field_number(frame->fields, frame->length, TAG_STATUS, 0);
+  exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  has_exited = true;
+  exited_ms = monotonic_ms();
+  stream_end(&input);
+  stream_settle(&output);
+  stream_settle(&errors);
+}
+
+static void take_frame(const struct options *options, const struct frame *frame) {
+  if (frame->id == START_ID && frame->verb == VERB_STARTED) started(options);
+  else if (frame->id == START_ID && frame->verb == VERB_ERROR) refused(options, frame);
+  else if (frame->verb == VERB_EXITED) exited(frame);
+}
+
+static void socket_ready(const struct options *options, short events) {
+  if (!peer_flush(&peer)) peer.out_length = 0; /* it has ended, which reading tells */
+  if (!(events & (POLLIN | POLLHUP | POLLERR))) return;
+  bool is_open = peer_read(&peer);
+  struct frame frame;
+  size_t used;
+  int found;
+  while ((found = peer_frame(&peer, &frame, &used)) > 0) {
+    take_frame(options, &frame);
+    peer_consume(&peer, used);
+  }
+  if (is_open && found == 0) return;
+  peer_close(&peer);
+  if (has_exited) return;
+  /* The command went with its vassal; what it said before is still in the pipes. */
+  if (!is_started) leave(STATUS_OURS, "Cannot run %s: the vassal has ended", options->command[0]);
+  has_exited = true;
+  exited_ms = monotonic_ms();
+  dprintf(2, "emperor: The vassal has ended while %s ran\n", options->command[0]);
+  stream_end(&input);
+  stream_settle(&output);
+  stream_settle(&errors);
+}
+
+static void signal_ready(bool has_tty) {
+  struct signalfd_siginfo info;
+  while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+    int signo = (int)info.ssi_signo;
+    if (signo == SIGWINCH) {
+      if (is_started && has_tty) ask_size();
+    } else if (!is_started || has_exited) {
+      /* The end of the connection hangs the command up. */
+      leave(128 + signo, NULL);
+    } else {
+      ask_signal(signo);
+    }
+  }
+}
+
+/* The end of our input: a pipe is closed, a terminal is sent what the Control and D keys send. */
+static void end_input(bool has_tty) {
+  static const char end[] = {4, 4};
+  bool is_inside_line = input.last != 0 && input.last != '\n' && input.last != '\r';
+  /* Where it cannot be taken the command reads nothing anyway. */
+  ssize_t ignored = has_tty ? write(input.to, end, is_inside_line ? 2 : 1) : 0;
+  (void)ignored;
+  stream_end(&input);
+}
+
+/* ── the loop ───────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_done(const struct stream *stream, int64_t now) {
+  if (stream->from < 0) return true;
+  return stream->owed == 0 && (now - stream->read_ms >= QUIET_MS || now - exited_ms >= LINGER_MS);
+}
+
+/* How long to wait: for ever while the command runs or its output is not taken, else a part of QUIET_MS. */
+static int patience(void) {
+  return has_exited && output.owed + errors.owed == 0 ? QUIET_MS / 4 : -1;
+}
+
+static void turn(const struct options *options) {
+  struct pollfd polls[8] = {{.fd = peer.fd, .events = (short)(POLLIN | (peer.out_length ? POLLOUT : 0))}, {.fd = signal_fd, .events = POLLIN}};
+  struct stream *const streams[] = {&input, &output, &errors};
+  for (size_t i = 0; i < COUNT_OF(streams); i++) stream_poll(streams[i], polls + 2 + 2 * i);
+  if (poll(polls, COUNT_OF(polls), patience()) < 0) return;
+  if (polls[1].revents) signal_ready(options->has_tty);
+  for (size_t i = 0; i < COUNT_OF(streams); i++) {
+    if (stream_ready(streams[i], polls + 2 + 2 * i)) continue;
+    if (i == 0) end_input(options->has_tty);
+    else stream_end(streams[i]);
+  }
+  /* Last: an exit ends the input and settles what is still to be written. */
+  if (polls[0].revents) socket_ready(options, polls[0].revents);
+}
+
+/* ── start ──────────────────────────────────────────────────────────────────────────────────── */
+
+/* A signal that we were started to ignore, as by nohup, stays ignored. */
+static void open_signals(void) {
+  sigset_t set;
+  struct sigaction action;
+  sigemptyset(&set);
+  sigaddset(&set, SIGWINCH);
+  for (size_t i = 0; i < COUNT_OF(forwarded); i++)
+    if (sigaction(forwarded[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&set, forwarded[i]);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The values of --env are gathered at the start of the options, where they have been read already. */
+static bool read_options(int argc, char **argv, struct options *options) {
+  if (argc < 3) return false;
+  *options = (struct options){.socket = argv[1], .cwd = argv[2], .kind = "exec", .env = argv + 3};
+  int at = 3;
+  for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
+    if (strcmp(argv[at], "--tty") == 0) {
+      options->has_tty = true;
+      continue;
+    }
+    if (at + 1 == argc) return false;
+    if (strcmp(argv[at], "--label") == 0) options->label = argv[at + 1];
+    else if (strcmp(argv[at], "--kind") == 0) options->kind = argv[at + 1];
+    else if (strcmp(argv[at], "--env") == 0) options->env[options->env_count++] = argv[at + 1];
+    else return false;
+    at++;
+  }
+  options->command = argv + at + 1;
+  if (!options->label) options->label = options->kind;
+  return at + 1 < argc;
+}
+
+int attach_main(int argc, char **argv) {
+  static struct options options;
+  streams_reserve();
+  if (!read_options(argc, argv, &options)) leave(STATUS_OURS, "usage: emperor-init attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND…");
+  input.from = input.to = output.from = output.to = errors.from = errors.to = -1;
+  open_signals();
+  int fd = connect_to(options.socket);
+  if (fd < 0) leave(STATUS_OURS, "Cannot reach the vassal at %s: %s; is it running?", options.socket, strerror(errno));
+  peer_open(&peer, fd, (struct span){peer_in, sizeof peer_in}, (struct span){peer_out, sizeof peer_out});
+  ask_start(&options);
+  for (;;) {
+    turn(&options);
+    int64_t now = monotonic_ms();
+    if (has_exited && is_done(&output, now) && is_done(&errors, now)) leave(exit_status, NULL);
+  }
+}
