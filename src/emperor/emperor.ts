@@ -13,10 +13,11 @@ import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import { findJails } from './adopt.ts';
 import type { PlannedChange } from './governor.ts';
+import { keepUntilRestart } from './keep-until-restart.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
 import type { Realm } from './realm.ts';
 import { type Entry, entryOf, type ResolveContext } from './roster.ts';
-import { type IncludeResult, keepUntilRestart, type Settings } from './settings.ts';
+import type { IncludeResult, Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 
 /** Sightings are worked off for at most this long before others get a turn. */

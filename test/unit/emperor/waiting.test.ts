@@ -47,3 +47,12 @@ test('`gone` is met once nothing is known of the name, and `running` waits for a
   expect(judgeWait(VIEW, { conditions: ['gone'], timeoutMs: 1 })).toBeUndefined();
   expect(judgeWait(null, { conditions: ['running'], timeoutMs: 1 })).toBeUndefined();
 });
+
+test('`applied` is refused while an operator holds it, and when its command cannot be started', () => {
+  const request = { conditions: ['applied'], timeoutMs: 1 } as const;
+  const held = { ...VIEW, state: 'stopped', isApplied: false, isHeld: true } as const;
+  expect(judgeWait(held, request)).toMatchObject({ outcome: 'refused' });
+  const lastError = 'Cannot start nope: ENOENT';
+  const hopeless = { ...VIEW, state: 'backoff', isApplied: false, lastError } as const;
+  expect(judgeWait(hopeless, request)).toMatchObject({ outcome: 'refused', message: lastError });
+});

@@ -1,0 +1,163 @@
+/** D3: vassals outlive the emperor, and the next one takes over exactly what runs, whatever the moment of its death. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
+import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+
+let emperor: TestEmperor;
+const status = (name: string) => emperor.json<VassalStatus>('status', name);
+const SLEEP = '[vassal]\ncommand = sleep 1000\n';
+
+beforeEach(async () => {
+  emperor = new TestEmperor();
+  await emperor.start();
+});
+afterEach(() => emperor.close());
+
+/** Inits of this emperor's vassals, by the names in their cgroups. */
+function runningInits(): readonly string[] {
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+      } catch {
+        return '';
+      }
+    })
+    .flatMap((text) => new RegExp(`/${emperor.cgroupParent}/([^/]+)/init$`, 'm').exec(text)?.[1] ?? []);
+}
+
+describe('the next emperor', () => {
+  test('adopts after SIGTERM, which leaves every vassal running', async () => {
+    emperor.apply('blog', SLEEP);
+    const before = status('blog');
+    expect(await emperor.signal('SIGTERM')).toBe(0);
+    expect(isAlive(before.pid ?? 0)).toBe(true);
+    expect(emperor.cli('ls').status).toBe(69);
+    await emperor.start();
+    expect(status('blog')).toMatchObject({
+      pid: before.pid,
+      generation: before.generation,
+      startedAt: before.startedAt,
+      processes: before.processes,
+    });
+  });
+
+  test('knows the exits that came while nobody ruled, and starts the command again', async () => {
+    emperor.apply('mortal', SLEEP);
+    const [command] = status('mortal').processes;
+    await emperor.signal('SIGKILL');
+    process.kill(command?.pid ?? 0, 'SIGTERM');
+    await until(() => !isAlive(command?.pid ?? 0), 'the command ends');
+    await emperor.start();
+    emperor.wait('mortal', 'running');
+    const after = status('mortal');
+    expect(after.lastExit).toMatchObject({ signal: 'SIGTERM', reason: 'signal' });
+    expect(after.processes[0]?.pid).not.toBe(command?.pid);
+  });
+
+  test('starts a vassal again that died as a whole meanwhile', async () => {
+    emperor.apply('fragile', SLEEP);
+    const { pid } = status('fragile');
+    await emperor.signal('SIGKILL');
+    process.kill(pid ?? 0, 'SIGKILL');
+    await until(() => !isAlive(pid ?? 0), 'init ends');
+    await emperor.start();
+    emperor.wait('fragile', 'running');
+    expect(status('fragile').pid).not.toBe(pid);
+  });
+
+  test('goes on with a backoff that its predecessor had begun', async () => {
+    emperor.write('fails', '[vassal]\ncommand = false\n');
+    await until(() => status('fails').state === 'backoff', 'the backoff');
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    await until(() => status('fails').failures >= 2, 'it is tried again');
+    expect(runningInits()).toEqual(['fails']);
+  });
+
+  test('finds a frozen vassal frozen', async () => {
+    emperor.apply('iced', SLEEP);
+    emperor.cli('freeze', 'iced');
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    expect(status('iced').state).toBe('frozen');
+    expect(emperor.cli('thaw', 'iced').status).toBe(0);
+  });
+
+  test('D5: starts the last good text after a reboot with a broken file, and says so', async () => {
+    emperor.apply('blog', SLEEP);
+    emperor.write('blog', '[vassal]\ncomand = sleep 1\n');
+    await until(() => !status('blog').config.valid, 'the broken file is seen');
+    const { pid } = status('blog');
+    await emperor.signal('SIGKILL');
+    // As a reboot does: nothing runs any more, the state directory is still there.
+    process.kill(pid ?? 0, 'SIGKILL');
+    await emperor.start();
+    emperor.wait('blog', 'running');
+    expect(status('blog')).toMatchObject({ config: { valid: false }, state: 'running' });
+    expect(status('blog').processes[0]?.command).toEqual(['sleep', '1000']);
+    expect(emperor.output).toMatch(/refused.*comand/);
+  });
+
+  test('never makes a second copy, whatever the moment of the kill', async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `v${i}`);
+    for (let round = 0; round < 8; round += 1) {
+      for (const name of names) emperor.write(name, `[vassal]\ncommand = sleep ${1000 + round}\n`);
+      // A different moment of the burst each time: as soon as so many have changed.
+      const target = (round * 2) % names.length;
+      await until(
+        () => emperor.log('v0') !== '' || runningInits().length >= target || round === 0,
+        'some have begun',
+      );
+      await emperor.signal('SIGKILL');
+      await emperor.start();
+      for (const name of names) emperor.wait(name, 'applied');
+      expect([...runningInits()].sort()).toEqual([...names].sort());
+      for (const name of names) {
+        const { processes } = status(name);
+        expect(processes.map(({ command }) => command.join(' '))).toEqual([`sleep ${1000 + round}`]);
+      }
+    }
+  }, 120_000);
+
+  test('keeps its vassals when the launcher dies, and starts new ones by a new launcher', async () => {
+    emperor.apply('old', SLEEP);
+    const { pid } = status('old');
+    const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    process.kill(launcher, 'SIGKILL');
+    await until(() => {
+      const { pid: now } = emperor.json<EmperorStats>('stats').launcher;
+      return now !== null && now !== launcher;
+    }, 'a new launcher');
+    expect(status('old')).toMatchObject({ pid, state: 'running' });
+    emperor.apply('new', SLEEP);
+    emperor.remove('old');
+    emperor.wait('old', 'gone');
+    expect(isAlive(pid ?? 0)).toBe(false);
+  });
+});
+
+test('a second emperor on the same run-dir refuses clearly', async () => {
+  const answer = emperor.cli('run');
+  expect(answer.status).toBe(75);
+  expect(answer.stderr).toMatch(/another emperor holds .*run.*emperor shutdown/s);
+});
+
+test('`shutdown --stop-vassals` ends vassals and launcher, and leaves nothing', async () => {
+  emperor.apply('blog', SLEEP);
+  const { pid } = status('blog');
+  const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+  expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
+  await until(() => !isAlive(pid ?? 0) && !isAlive(launcher), 'all end');
+  expect(runningInits()).toEqual([]);
+});
+
+test('SIGINT, as Ctrl-C on a terminal sends it, stops everything and says so', async () => {
+  emperor.apply('blog', SLEEP);
+  const { pid } = status('blog');
+  expect(await emperor.signal('SIGINT')).toBe(0);
+  expect(isAlive(pid ?? 0)).toBe(false);
+  expect(emperor.output).toMatch(/stopp/i);
+});

@@ -1,0 +1,193 @@
+/** What runs, when, and that what ended is gone: restart policies, backoff, an operator's stop, D10. */
+import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { VassalStatus } from '../../src/emperor/governor.ts';
+import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+
+let emperor: TestEmperor;
+const status = (name: string) => emperor.json<VassalStatus>('status', name);
+const vassal = (command: string, more = '') => `[vassal]\ncommand = ${command}\n${more}`;
+
+beforeAll(async () => {
+  emperor = new TestEmperor({ ini: 'emperor-throttle = 200' });
+  await emperor.start();
+});
+afterAll(() => emperor.close());
+
+/** Removes the file and expects that nothing of the vassal is left. */
+async function expectGone(name: string, pids: readonly number[]): Promise<void> {
+  emperor.remove(name);
+  emperor.wait(name, 'gone');
+  for (const pid of pids) expect(isAlive(pid)).toBe(false);
+  expect(existsSync(join(emperor.directory, 'run/vassals', name))).toBe(false);
+  expect(cgroupsOf(name)).toEqual([]);
+}
+
+function cgroupsOf(name: string): readonly string[] {
+  return ['/sys/fs/cgroup/unified', '/sys/fs/cgroup', '/sys/fs/cgroup/freezer']
+    .map((mount) => join(mount, emperor.cgroupParent, name))
+    .filter((path) => existsSync(path));
+}
+
+/** Host pids of everything in the vassal. */
+function pidsOf(name: string): readonly number[] {
+  const init = status(name).pid ?? 0;
+  const namespace = readNamespace(init);
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .map(Number)
+    .filter((pid) => readNamespace(pid) === namespace);
+}
+
+function readNamespace(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8').match(/^0::(.*)\/(init|payload)$/m)?.[1] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+describe('a vassal', () => {
+  test('that ends is started again by `always`, and by `on-failure` only when it failed', async () => {
+    emperor.write('again', vassal("sh -c 'exit 0'", 'restart = always\n'));
+    await until(() => status('again').restarts >= 2, 'two restarts');
+    emperor.write('fine', vassal("sh -c 'exit 0'", 'restart = on-failure\n'));
+    emperor.wait('fine', 'stopped');
+    expect(status('fine')).toMatchObject({
+      state: 'stopped',
+      restarts: 0,
+      lastExit: { code: 0, signal: null, reason: 'exit' },
+    });
+    emperor.write('sour', vassal("sh -c 'exit 3'", 'restart = on-failure\n'));
+    await until(() => status('sour').restarts >= 2, 'two restarts');
+    expect(status('sour').lastExit).toMatchObject({ code: 3 });
+    for (const name of ['again', 'fine', 'sour']) await expectGone(name, []);
+  });
+
+  test('that ran to its end by `never` counts as applied, and is not run again by a restart of the emperor', async () => {
+    const count = "sh -c 'echo x >> runs; wc -l < runs'";
+    const sha256 = emperor.write('once', vassal(count, 'restart = never\n'));
+    emperor.wait('once', `applied=${sha256}`);
+    emperor.wait('once', 'stopped');
+    await emperor.signal('SIGTERM');
+    await emperor.start();
+    emperor.wait('once', 'applied');
+    expect(status('once').state).toBe('stopped');
+    expect(readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8')).toBe('x\n');
+    emperor.cli('start', 'once');
+    await until(
+      () => readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8') === 'x\nx\n',
+      'the second run',
+    );
+    await expectGone('once', []);
+  });
+
+  test('that fails waits longer each time, and a touch of its file clears that', async () => {
+    emperor.write('fails', vassal('false'));
+    await until(() => status('fails').failures >= 3, 'three failures');
+    const before = status('fails');
+    expect(before.nextAttemptAt ?? before.state).toBeTruthy();
+    utimesSync(emperor.file('fails'), new Date(), new Date());
+    await until(() => status('fails').failures < 3, 'the touch clears the failures');
+    const events = emperor.cli('events', '--json').stdout;
+    expect(events).toMatch(/"event":"file-touched".*content unchanged|content unchanged.*file-touched/);
+    await expectGone('fails', []);
+  });
+
+  test('whose command does not exist says so, and `wait --for applied` tells the panel', async () => {
+    emperor.write('typo', vassal('no-such-program'));
+    const answer = emperor.cli('wait', 'typo', '--for', 'applied', '--timeout', '20s');
+    expect(answer.status).toBe(1);
+    expect(answer.stderr).toMatch(/no-such-program.*no such command/);
+    expect(status('typo').lastError).toMatch(/Cannot start no-such-program: ENOENT/);
+    emperor.apply('typo', vassal('sleep 1000'));
+    expect(status('typo')).toMatchObject({ state: 'running', lastError: null });
+    await expectGone('typo', []);
+  });
+
+  test('that an operator stopped stays stopped over a restart of the emperor, until its file changes', async () => {
+    emperor.apply('held', vassal('sleep 1000'));
+    const { pid } = status('held');
+    expect(emperor.cli('stop', 'held').status).toBe(0);
+    expect(isAlive(pid ?? 0)).toBe(false);
+    expect(emperor.cli('status', 'held').status).toBe(3);
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    expect(status('held').state).toBe('stopped');
+    expect(emperor.cli('wait', 'held', '--for', 'applied').status).toBe(1);
+    expect(emperor.cli('start', 'held').status).toBe(0);
+    expect(status('held').state).toBe('running');
+    emperor.cli('stop', 'held');
+    emperor.apply('held', vassal('sleep 2000'));
+    expect(status('held').state).toBe('running');
+    await expectGone('held', []);
+  });
+
+  test('restarts in a new jail, reloads by its signal, freezes and thaws', async () => {
+    const command = `sh -c 'trap "echo reloaded" HUP; while :; do sleep 0.05; done'`;
+    emperor.apply('moody', vassal(command, 'reload-signal = HUP\n'));
+    const before = status('moody');
+    expect(emperor.cli('reload', 'moody').status).toBe(0);
+    await until(() => emperor.log('moody').includes('reloaded'), 'the signal arrives');
+    expect(status('moody').processes[0]?.pid).toBe(before.processes[0]?.pid);
+    expect(emperor.cli('restart', 'moody').status).toBe(0);
+    expect(status('moody').pid).not.toBe(before.pid);
+    expect(emperor.cli('freeze', 'moody').status).toBe(0);
+    expect(status('moody').state).toBe('frozen');
+    expect(emperor.cli('thaw', 'moody').status).toBe(0);
+    expect(status('moody').state).toBe('running');
+    await expectGone('moody', []);
+  });
+
+  test('D10: is gone when it is gone, whatever it did: ignored SIGTERM, double forks, stopped children, a fork bomb', async () => {
+    const habits = {
+      deaf: `sh -c 'trap "" TERM HUP INT; while :; do sleep 0.05; done'`,
+      forks: `sh -c '(setsid sleep 1000 &); (setsid setsid sleep 1000 &); exec sleep 1000'`,
+      sleepy: `sh -c 'sleep 1000 & kill -STOP $!; kill -STOP $$'`,
+      bomb: `sh -c 'for i in 1 2 3 4 5 6 7 8; do (while :; do sleep 0.01 & sleep 0.02; done) & done; wait'`,
+    };
+    for (const [name, command] of Object.entries(habits)) {
+      emperor.apply(name, vassal(command, 'stop-grace = 300ms\n'));
+    }
+    await until(() => pidsOf('forks').length >= 4, 'all of its processes');
+    for (const name of Object.keys(habits)) await expectGone(name, pidsOf(name));
+  });
+
+  test('that is slow to stop delays no other', async () => {
+    emperor.apply('stubborn', vassal(`sh -c 'trap "" TERM; while :; do sleep 1; done'`, 'stop-grace = 20s\n'));
+    emperor.remove('stubborn');
+    await until(() => status('stubborn').state === 'stopping', 'it stops');
+    const begin = performance.now();
+    emperor.apply('quick', vassal('sleep 1000'));
+    expect(performance.now() - begin).toBeLessThan(15_000);
+    expect(status('stubborn').state).toBe('stopping');
+    // The file comes back with less patience: nothing is lost, and there is never a second copy.
+    emperor.apply('stubborn', vassal('sleep 1000'));
+    expect(status('stubborn').processes).toHaveLength(1);
+    await expectGone('quick', []);
+    await expectGone('stubborn', []);
+  }, 90_000);
+
+  test('leaves home, logs and uid until it is purged, and nobody else gets that uid before', async () => {
+    emperor.apply('kept', vassal('sleep 1000'));
+    const { uid } = status('kept');
+    await expectGone('kept', []);
+    expect(existsSync(join(emperor.directory, 'homes/kept'))).toBe(true);
+    emperor.apply('other', vassal('sleep 1000'));
+    expect(status('other').uid).not.toBe(uid);
+    expect(emperor.cli('purge', 'other', '--yes').status).toBe(1);
+    expect(emperor.cli('purge', 'kept', '--yes').status).toBe(0);
+    expect(existsSync(join(emperor.directory, 'homes/kept'))).toBe(false);
+    expect(existsSync(join(emperor.directory, 'log/kept'))).toBe(false);
+    expect(emperor.cli('purge', 'kept', '--yes').status).toBe(4);
+    await expectGone('other', []);
+  });
+
+  test('without a command is idle: init alone, running', async () => {
+    emperor.apply('idle', '[vassal]\n');
+    expect(status('idle')).toMatchObject({ state: 'running', processes: [] });
+    expect(emperor.cli('exec', 'idle', '--', 'cat', '/proc/1/comm').stdout).toBe('init\n');
+    await expectGone('idle', []);
+  });
+});

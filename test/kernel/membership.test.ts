@@ -1,0 +1,97 @@
+/** The cgroups that say who belongs to a vassal, on each kind of hierarchy this kernel has mounted. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  type Leaves,
+  type Membership,
+  membershipMount,
+  openMembership,
+} from '../../src/cgroup/membership.ts';
+import { until } from '../support/wait.ts';
+
+const MOUNTINFO = readFileSync('/proc/self/mountinfo', 'utf8');
+const PARENT = `emperor-test-${process.pid}-membership`;
+/** What a machine without the other kind would show. */
+const HOSTS = {
+  v2: MOUNTINFO,
+  v1: MOUNTINFO.split('\n')
+    .filter((line) => !line.includes(' - cgroup2 '))
+    .join('\n'),
+} as const;
+
+describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
+  let membership: Membership;
+  let leaves: Leaves;
+  const children: ChildProcess[] = [];
+
+  beforeEach(() => {
+    membership = openMembership({
+      mountinfo: HOSTS[kind],
+      parent: PARENT,
+      listDirectories: (path) =>
+        readdirSync(path, { withFileTypes: true })
+          .filter((entry) => entry.isDirectory())
+          .map(({ name }) => name),
+    });
+    leaves = membership.create('blog');
+  });
+  afterEach(async () => {
+    membership.setFrozen('blog', false);
+    for (const child of children.splice(0)) child.kill('SIGKILL');
+    await until('its cgroups can be removed', () => membership.remove('blog'));
+    rmdirSync(join(membershipMount(HOSTS[kind])?.path ?? '', PARENT));
+  });
+
+  /** A process that joins the payload by itself and runs `script`. */
+  function start(script: string): ChildProcess {
+    const join = `echo $$ > ${leaves.payloadProcs} && ${script}`;
+    const child = spawn('sh', ['-c', join], { stdio: 'ignore' });
+    children.push(child);
+    return child;
+  }
+
+  test('is of that kind, and knows whether anyone is left', async () => {
+    expect(membership.kind).toBe(kind);
+    expect(membership.isPopulated('blog')).toBe(false);
+    const child = start('exec sleep 1000');
+    await until('it has joined', () => membership.payloadPids('blog').includes(child.pid ?? 0));
+    expect(membership.isPopulated('blog')).toBe(true);
+    expect(membership.remove('blog')).toBe(false);
+    expect(membership.names()).toEqual(['blog']);
+  });
+
+  test('kills all of them, however they fork', async () => {
+    start('while :; do sleep 1000 & done');
+    await until('there are some', () => membership.payloadPids('blog').length > 20);
+    await until('none is left', () => {
+      membership.kill('blog');
+      return !membership.isPopulated('blog');
+    });
+    expect(membership.payloadPids('blog')).toEqual([]);
+  });
+
+  test('freezes and thaws the payload, and a frozen one can be killed', async () => {
+    const child = start('exec sleep 1000');
+    await until('it has joined', () => membership.payloadPids('blog').length === 1);
+    membership.setFrozen('blog', true);
+    await until('it is frozen', () => membership.isFrozen('blog'));
+    membership.setFrozen('blog', false);
+    expect(membership.isFrozen('blog')).toBe(false);
+    membership.setFrozen('blog', true);
+    const ended = once(child, 'exit');
+    membership.kill('blog');
+    membership.setFrozen('blog', false);
+    await ended;
+  });
+
+  test('says nothing of a vassal that is not there', () => {
+    expect(membership.isPopulated('nobody')).toBe(false);
+    expect(membership.payloadPids('nobody')).toEqual([]);
+    expect(membership.isFrozen('nobody')).toBe(false);
+    expect(membership.remove('nobody')).toBe(true);
+    membership.kill('nobody');
+  });
+});
