@@ -8,7 +8,11 @@ import { type FSWatcher, watch } from 'chokidar';
 import { readEnvironment } from '../base/environment.ts';
 import { type Diagnostic, EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import { type EmperorConfig, loadEmperorConfig } from '../config/emperor-config.ts';
+import { isDistroName } from '../distro/names.ts';
 import { lookupGroup, lookupUser } from '../linux/accounts.ts';
+import { listDirectories } from './listing.ts';
+import { textFault } from './read-vassal-file.ts';
+import type { FileOwner } from './sighting.ts';
 
 const MAX_INCLUDE_BYTES = 64 * 1024;
 
@@ -23,7 +27,9 @@ export class SettingsFile {
   readonly #file: string;
   readonly #overrides: readonly string[];
   readonly #included = new Set<string>();
+  #distrosDirectory: string | null = null;
   #watcher: FSWatcher | null = null;
+  #distroWatcher: FSWatcher | null = null;
 
   constructor(iniFile: string, overrides: readonly string[]) {
     this.#file = resolve(iniFile);
@@ -39,9 +45,12 @@ export class SettingsFile {
       readInclude: this.readInclude,
       lookupUser,
       lookupGroup,
+      listDistros: this.#listDistros,
     });
     if (config) return { config, diagnostics };
-    throw new EmperorError('bad-config', `Cannot use ${this.#file}: it has errors`, { diagnostics });
+    throw new EmperorError('bad-config', `Cannot use ${this.#file}: it has errors`, {
+      diagnostics,
+    });
   }
 
   /** Reads an operator's include file, and has it watched from now on. */
@@ -53,21 +62,35 @@ export class SettingsFile {
     return readOperatorFile(path);
   };
 
-  /** Calls `onChange` whenever emperor.ini or an included file changes, by write or by rename. */
+  readonly #listDistros = (directory: string): readonly string[] => {
+    this.#distrosDirectory = directory;
+    return listDirectories(directory).filter(isDistroName).sort();
+  };
+
+  /**
+   * Calls `onChange` whenever emperor.ini or an included file changes, by write or by rename, and when a
+   * distro comes or goes.
+   */
   watch(onChange: () => void): void {
     this.#watcher = watch([this.#file, ...this.#included], { ignoreInitial: true, atomic: 50 });
     this.#watcher.on('all', onChange);
     this.#watcher.on('error', onChange);
+    if (this.#distrosDirectory === null) return;
+    const options = { ignoreInitial: true, depth: 0 };
+    this.#distroWatcher = watch(this.#distrosDirectory, options);
+    for (const event of ['addDir', 'unlinkDir'] as const) this.#distroWatcher.on(event, onChange);
+    this.#distroWatcher.on('error', onChange);
   }
 
   async close(): Promise<void> {
-    await this.#watcher?.close();
+    await Promise.all([this.#watcher?.close(), this.#distroWatcher?.close()]);
   }
 }
 
-function readIni(file: string): { file: string; text: string; ownerUid: number } {
+function readIni(file: string): { file: string; text: string; owner: FileOwner } {
   try {
-    return { file, text: readFileSync(file, 'utf8'), ownerUid: statSync(file).uid };
+    const { uid, gid, mode } = statSync(file);
+    return { file, text: textOf(file), owner: { uid, gid, mode: mode & 0o7777 } };
   } catch (error) {
     throw new EmperorError('bad-config', `Cannot read ${file}: ${messageOf(error)}`, {
       cause: error,
@@ -78,14 +101,22 @@ function readIni(file: string): { file: string; text: string; ownerUid: number }
 function readOperatorFile(path: string): IncludeResult {
   try {
     const stat = statSync(path);
-    if (!stat.isFile()) return { error: 'not a regular file' };
-    if (stat.size > MAX_INCLUDE_BYTES) return { error: 'larger than 64 KiB' };
-    if ((stat.mode & 0o002) !== 0) return { error: 'writable by everyone; chmod o-w it' };
-    return { text: readFileSync(path, 'utf8') };
+    if (!stat.isFile()) return { error: 'it is no regular file' };
+    if (stat.size > MAX_INCLUDE_BYTES) return { error: 'it is larger than 64 KiB' };
+    if ((stat.mode & 0o002) !== 0) return { error: 'everybody can write to it; chmod o-w it' };
+    return { text: textOf(path) };
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return { error: 'there is no such file' };
     return { error: messageOf(error) };
   }
+}
+
+/** Throws where the bytes are no UTF-8 text, which decoding would hide. */
+function textOf(path: string): string {
+  const bytes = readFileSync(path);
+  const fault = textFault(bytes);
+  if (fault) throw new Error(`line ${fault.line}: ${fault.message}; ${fault.hint}`);
+  return bytes.toString('utf8');
 }
 
 /** Name servers of the host, for vassals that name none. */

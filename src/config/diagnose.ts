@@ -1,0 +1,98 @@
+/**
+ * Findings about configuration texts: the one table of their codes, and the collector that holds all of one
+ * reading, bounded and in the order of lines. render/diagnostics.ts prints them.
+ */
+import type { Diagnostic } from '../base/errors.ts';
+
+/** code → what it means, for docs/options.md. */
+export const CODES = {
+  'file-size': 'The text is larger than a configuration file may be.',
+  'file-open': 'The file can be changed by users that its owner did not choose.',
+  'foreign-owner': 'The file belongs to a user whose files are not trusted.',
+  'control-character': 'A line or value holds a character that is no visible text.',
+  'bad-line': 'The line is no section, no `key = value` and no comment.',
+  'bad-section': 'The section is not one that this file can have.',
+  'no-section': 'The file has no section that says what it is about.',
+  'outside-section': 'The key stands before any section.',
+  'unknown-key': 'No option has this name.',
+  'duplicate-key': 'The key takes one value and is given more than once.',
+  'missing-key': 'A key that is required is not given.',
+  'bad-value': 'The value is not of the kind that the key takes.',
+  'shell-syntax': 'The command holds shell syntax, and no shell reads it.',
+  'operator-only': "The key or construct is for the operator's files only.",
+  'has-no-effect': 'The line changes nothing.',
+  'bad-template': 'A placeholder, loop or `%` sequence cannot be replaced.',
+  'unset-variable': 'The environment variable is not set, so its name stays as text.',
+  'expansion-too-large': 'Loops, includes and placeholders make too much text.',
+  'bad-include': 'The included file cannot be read, or includes itself.',
+  'unknown-class': 'No class of this name is declared.',
+  'unknown-distro': 'There is no distro of this name.',
+  'no-distro': 'The vassal names no distro, and there is no default.',
+  'needs-restart': 'The change takes effect when the emperor is started again.',
+} as const;
+
+export type Code = keyof typeof CODES;
+
+/** Where in a text something stands; positions count from 1, 0 means the whole file. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** The line as it stands in the file. */
+  readonly text?: string;
+}
+
+export interface Finding {
+  readonly code: Code;
+  readonly message: string;
+  readonly hint?: string | undefined;
+}
+
+/** A text can have a fault in every line; nobody reads more than this. */
+const MAX_FINDINGS = 100;
+
+export function wholeFile(file: string): Place {
+  return { file, line: 0, column: 0 };
+}
+
+export class Findings {
+  readonly #found = new Map<string, Diagnostic>();
+  readonly #files: string[] = [];
+  #hasErrors = false;
+
+  get hasErrors(): boolean {
+    return this.#hasErrors;
+  }
+
+  error(place: Place, finding: Finding): void {
+    this.#hasErrors = true;
+    this.#add('error', place, finding);
+  }
+
+  warning(place: Place, finding: Finding): void {
+    this.#add('warning', place, finding);
+  }
+
+  /** All findings; files in the order in which they were first named, then by position. */
+  list(): readonly Diagnostic[] {
+    const rank = (file: string) => this.#files.indexOf(file);
+    return [...this.#found.values()].sort(
+      (a, b) => rank(a.file) - rank(b.file) || a.line - b.line || a.column - b.column,
+    );
+  }
+
+  /** The same finding at the same place (a line inside a loop) counts once. */
+  #add(severity: Diagnostic['severity'], place: Place, { code, message, hint }: Finding): void {
+    const key = `${place.file}:${place.line}:${place.column}:${code}`;
+    const isFull = this.#found.size >= MAX_FINDINGS && severity === 'warning';
+    if (this.#found.has(key) || isFull || this.#found.size > MAX_FINDINGS) return;
+    if (!this.#files.includes(place.file)) this.#files.push(place.file);
+    this.#found.set(key, {
+      ...place,
+      severity,
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}

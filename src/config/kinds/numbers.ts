@@ -1,0 +1,125 @@
+/** Kinds of numbers: integers, durations, sizes, ranges of uids, file modes, signals. */
+import { constants } from 'node:os';
+import { parseDurationMs, parseSizeBytes } from '../../base/units.ts';
+import { type Kind, plainKind } from './kind.ts';
+
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The largest uid; 2³² - 1 means "none" to the kernel. */
+export const MAX_ID = 2 ** 32 - 2;
+
+export function integer({ min, max }: Bounds): Kind<number> {
+  return plainKind(
+    {
+      name: 'number',
+      expects: `a whole number from ${min} to ${max}`,
+      schema: { pattern: '^[0-9]+$' },
+    },
+    (text) => within({ min, max }, decimal(text)),
+    String,
+  );
+}
+
+/** A span of time; its value is in milliseconds. */
+export function duration({ min, max }: Bounds): Kind<number> {
+  return plainKind(
+    {
+      name: 'duration',
+      expects: `a duration from ${printDuration(min)} to ${printDuration(max)}, such as \`500ms\`, \`10s\` or \`1m30s\``,
+    },
+    (text) => {
+      const ms = parseDurationMs(text);
+      return ms === undefined ? undefined : within({ min, max }, Math.round(ms));
+    },
+    printDuration,
+  );
+}
+
+function printDuration(ms: number): string {
+  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;
+}
+
+/** An amount of memory or disk; its value is in bytes, and units are powers of 1024. */
+export function size({ min, max }: Bounds): Kind<number> {
+  return plainKind(
+    {
+      name: 'size',
+      expects: `a size from ${printSize(min)} to ${printSize(max)}, such as \`512K\`, \`64M\` or \`1G\``,
+    },
+    (text) => {
+      const bytes = parseSizeBytes(text);
+      return bytes === undefined ? undefined : within({ min, max }, bytes);
+    },
+    printSize,
+  );
+}
+
+function printSize(bytes: number): string {
+  const units = ['', 'K', 'M', 'G', 'T'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && value % 1024 === 0 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value}${units[unit]}`;
+}
+
+/** `FIRST-LAST`, both included. */
+export function range(bounds: Bounds): Kind<Range> {
+  return plainKind(
+    {
+      name: 'range',
+      expects: `a range within ${bounds.min}-${bounds.max}, such as \`200000-265535\``,
+    },
+    (text) => {
+      const match = /^(\d+)\s*-\s*(\d+)$/.exec(text);
+      const first = within(bounds, decimal(match?.[1] ?? ''));
+      const last = within(bounds, decimal(match?.[2] ?? ''));
+      if (first === undefined || last === undefined || first > last) return undefined;
+      return { first, last };
+    },
+    ({ first, last }) => `${first}-${last}`,
+  );
+}
+
+/** Permission bits, octal as chmod(1) takes them. */
+export const octalMode: Kind<number> = plainKind(
+  {
+    name: 'file mode',
+    expects: 'octal permission bits, such as `0660`',
+    schema: { pattern: '^0?[0-7]{1,3}$' },
+  },
+  (text) => (/^0?[0-7]{1,3}$/.test(text) ? Number.parseInt(text, 8) : undefined),
+  (mode) => `0${mode.toString(8).padStart(3, '0')}`,
+);
+
+const SIGNALS: ReadonlyMap<string, number> = new Map(Object.entries(constants.signals));
+const MAX_SIGNAL = 64;
+
+/** A signal by name, with or without `SIG`, or by number; its value is the number (signal(7)). */
+export const signal: Kind<number> = plainKind(
+  { name: 'signal', expects: 'a signal, such as `SIGTERM`, `HUP` or `15`' },
+  (text) => {
+    const upper = text.toUpperCase();
+    const named = SIGNALS.get(upper) ?? SIGNALS.get(`SIG${upper}`);
+    return named ?? within({ min: 1, max: MAX_SIGNAL }, decimal(text));
+  },
+  (value) => [...SIGNALS].find(([, number]) => number === value)?.[0] ?? String(value),
+);
+
+function decimal(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function within({ min, max }: Bounds, value: number | undefined): number | undefined {
+  return value !== undefined && value >= min && value <= max ? value : undefined;
+}
