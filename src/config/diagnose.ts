@@ -57,8 +57,13 @@ export function wholeFile(file: string): Place {
 
 export class Findings {
   readonly #found = new Map<string, Diagnostic>();
-  readonly #files: string[] = [];
+  readonly #files: string[];
   #hasErrors = false;
+
+  /** Findings about `file` come first, those about what it includes or refers to after them. */
+  constructor(file: string) {
+    this.#files = [file];
+  }
 
   get hasErrors(): boolean {
     return this.#hasErrors;
@@ -73,7 +78,7 @@ export class Findings {
     this.#add('warning', place, finding);
   }
 
-  /** All findings; files in the order in which they were first named, then by position. */
+  /** All findings: file by file, in the order of positions. */
   list(): readonly Diagnostic[] {
     const rank = (file: string) => this.#files.indexOf(file);
     return [...this.#found.values()].sort(

@@ -53,7 +53,7 @@ export interface LoadedEmperor {
 }
 
 export function loadEmperorConfig(source: EmperorSource): LoadedEmperor {
-  const findings = new Findings();
+  const findings = new Findings(source.file);
   const common = { ...source, findings, budget: new Budget(), name: nameOf(source.file) };
   judgeEmperorFile(source.file, source.owner, findings);
   const document = readDocument({ ...common, trust: 'operator', section: 'emperor' });

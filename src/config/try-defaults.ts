@@ -5,7 +5,8 @@ import type { KindContext } from './kinds/kind.ts';
 import type { Line } from './line.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS } from './options/vassal.ts';
-import { type LayerKind, resolveOptions } from './resolve.ts';
+import { resolveOptions } from './resolve.ts';
+import type { LayerKind } from './sort-lines.ts';
 import type { Defaults } from './vassal-defaults.ts';
 
 export interface TrySource extends Omit<KindContext, 'directory'> {

@@ -12,7 +12,9 @@ import { type Line, madeLine, type Trust } from './line.ts';
 import { didYouMean } from './nearest.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
-import { type Layer, type Resolved, type ResolvedValue, resolveOptions } from './resolve.ts';
+import { type ResolvedValue, resolveOptions } from './resolve.ts';
+import type { Layer } from './sort-lines.ts';
+import type { Expansion } from './template.ts';
 
 export type { ResolvedValue } from './resolve.ts';
 
@@ -23,6 +25,11 @@ export interface VassalConfig extends Omit<VassalFields, 'distro'> {
   /** The emperor's: what all vassals see as /opt. */
   readonly opt: string | null;
 }
+
+const CLASS = VASSAL_OPTIONS.className.name;
+const DISTRO = VASSAL_OPTIONS.distro.name;
+/** No key of a vassal names a user of the host. */
+const NO_ACCOUNTS = { lookupUser: () => undefined, lookupGroup: () => undefined };
 
 export interface VassalSource {
   readonly name: string;
@@ -46,25 +53,27 @@ export interface ResolvedVassal {
 }
 
 export function resolveVassal(source: VassalSource): ResolvedVassal {
-  const findings = new Findings();
-  const budget = new Budget();
-  const { lines } = readDocument({ ...source, section: 'vassal', findings, budget });
+  const work = { findings: new Findings(source.file), budget: new Budget() };
+  const { lines } = readDocument({ ...source, ...work, section: 'vassal' });
   const resolved = resolveOptions({
     ...source,
+    ...work,
+    ...NO_ACCOUNTS,
     table: VASSAL_OPTIONS,
     ignored: IGNORED_KEYS,
     known: VASSAL_KEYS,
-    layers: layersOf(source, lines, findings),
-    lookupUser: () => undefined,
-    lookupGroup: () => undefined,
-    findings,
-    budget,
+    layers: layersOf(source, lines, work),
   });
-  const vassal = vassalOf(source, resolved, lines, findings);
+  const distro = distroOf(source, resolved.values, work.findings, lines);
+  const { fields } = resolved;
+  const vassal =
+    fields && distro !== undefined
+      ? { name: source.name, ...fields, distro, opt: source.emperor.optDirectory }
+      : undefined;
   return {
     vassal,
     hash: vassal ? hashOf(vassal) : '',
-    diagnostics: findings.list().filter((diagnostic) => isNews(diagnostic, source)),
+    diagnostics: work.findings.list().filter((diagnostic) => isNews(diagnostic, source)),
     values: resolved.values,
   };
 }
@@ -76,43 +85,53 @@ function isNews({ severity, file }: Diagnostic, { emperor }: VassalSource): bool
 
 // ── layers ─────────────────────────────────────────────────────────────────────────────────────
 
-function layersOf(
-  source: VassalSource,
-  lines: readonly Line[],
-  findings: Findings,
-): readonly Layer[] {
+function layersOf(source: VassalSource, lines: readonly Line[], work: Expansion): readonly Layer[] {
   const { defaults } = source.emperor;
   return [
     { kind: 'emperor', lines: defaults.inherited },
     { kind: 'vassal-set', lines: defaults.vassalSet },
-    { kind: 'class', lines: classOf(source, lines, findings) },
+    { kind: 'class', lines: classOf(source, lines, work) },
     { kind: 'file', lines },
     { kind: 'final', lines: [...defaults.finals, ...ownerLines(source)] },
   ];
 }
 
 /** The lines of the class that the vassal belongs to. */
-function classOf(
-  { emperor, trust }: VassalSource,
-  lines: readonly Line[],
-  findings: Findings,
-): readonly Line[] {
-  const { finals, vassalSet, classes } = emperor.defaults;
-  const own = trust === 'operator' ? lines : [];
-  const chosen = [finals, own, vassalSet]
-    .map((layer) => layer.find(({ key }) => key === VASSAL_OPTIONS.className.name))
-    .find((line) => line !== undefined);
-  if (!chosen) return [];
-  const found = Object.hasOwn(classes, chosen.value) ? classes[chosen.value] : undefined;
+function classOf(source: VassalSource, lines: readonly Line[], work: Expansion): readonly Line[] {
+  const { vassalSet, finals, classes } = source.emperor.defaults;
+  const name = classNameOf(source, [vassalSet, lines, finals], work);
+  if (name === null) return [];
+  const found = Object.hasOwn(classes, name) ? classes[name] : undefined;
   if (found) return found;
   const names = Object.keys(classes);
   const all = names.length === 0 ? 'it declares none' : `it has ${names.join(', ')}`;
-  findings.error(chosen.valuePlace, {
+  work.findings.error(placeOf([...vassalSet, ...lines, ...finals], CLASS, source.file), {
     code: 'unknown-class',
-    message: `There is no class \`${chosen.value}\` in emperor.ini: ${all}`,
-    hint: didYouMean(chosen.value, names) ?? `declare it there as \`[class ${chosen.value}]\``,
+    message: `There is no class \`${name}\` in emperor.ini: ${all}`,
+    hint: didYouMean(name, names) ?? `declare it there as \`[class ${name}]\``,
   });
   return [];
+}
+
+/** The class decides which lines there are, so it is resolved by itself first. */
+function classNameOf(
+  source: VassalSource,
+  layers: readonly (readonly Line[])[],
+  work: Expansion,
+): string | null {
+  const { values } = resolveOptions({
+    ...source,
+    ...work,
+    ...NO_ACCOUNTS,
+    table: { className: VASSAL_OPTIONS.className },
+    ignored: [],
+    known: [],
+    layers: layers.map((lines) => ({
+      kind: 'vassal-set',
+      lines: lines.filter(({ key }) => key === CLASS),
+    })),
+  });
+  return values[0]?.value ?? null;
 }
 
 /** A tenant's own file runs as the tenant, whatever else is said. */
@@ -125,43 +144,37 @@ function ownerLines({ file, tenant }: VassalSource): readonly Line[] {
 
 // ── the result ─────────────────────────────────────────────────────────────────────────────────
 
-function vassalOf(
-  { name, file, emperor }: VassalSource,
-  { fields }: Resolved<typeof VASSAL_OPTIONS>,
-  lines: readonly Line[],
-  findings: Findings,
-): VassalConfig | undefined {
-  if (!fields) return undefined;
-  const line = lines.findLast(({ key }) => key === VASSAL_OPTIONS.distro.name);
-  const distro = distroOf(fields.distro, emperor, line?.valuePlace ?? wholeFile(file), findings);
-  return distro === undefined ? undefined : { name, ...fields, distro, opt: emperor.optDirectory };
-}
-
 function distroOf(
-  name: string | null,
-  { distros, distrosDirectory }: EmperorConfig,
-  place: Place,
+  { file, emperor: { distros, distrosDirectory } }: VassalSource,
+  values: readonly ResolvedValue[],
   findings: Findings,
+  lines: readonly Line[],
 ): string | undefined {
-  if (name !== null && distros.includes(name)) return name;
+  const name = values.find(({ key }) => key === DISTRO)?.value;
+  const place = placeOf(lines, DISTRO, file);
   const all = distros.length === 0 ? 'it is empty' : `it has ${distros.join(', ')}`;
-  if (name === null) {
-    findings.error(place, {
-      code: 'no-distro',
-      message: `The vassal names no distro, and emperor.ini has no default; in ${distrosDirectory}, ${all}`,
-      hint: 'add a line `distro = NAME` here or in emperor.ini',
-    });
-  } else {
+  if (name !== undefined && distros.includes(name)) return name;
+  if (name !== undefined) {
     findings.error(place, {
       code: 'unknown-distro',
       message: `There is no distro \`${name}\` in ${distrosDirectory}: ${all}`,
       hint: didYouMean(name, distros) ?? `make it with \`emperor distro add ${name}\``,
     });
+  } else if (!lines.some(({ key }) => key === DISTRO)) {
+    findings.error(place, {
+      code: 'no-distro',
+      message: `The vassal names no distro, and emperor.ini has no default; in ${distrosDirectory}, ${all}`,
+      hint: 'add a line `distro = NAME` here or in emperor.ini',
+    });
   }
   return undefined;
 }
 
-/** The fields stand in the order of the table, so that equal configurations have equal texts. */
+function placeOf(lines: readonly Line[], key: string, file: string): Place {
+  return lines.findLast((line) => line.key === key)?.valuePlace ?? wholeFile(file);
+}
+
+/** Keys are sorted, so that equal configurations have equal texts. */
 function hashOf(vassal: VassalConfig): string {
   const sorted = Object.entries(vassal).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');

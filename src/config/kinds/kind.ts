@@ -52,7 +52,11 @@ export function plainKind<T>(
 
 /** The fault of a text that is nothing like what the kind takes. */
 export function unlike(text: string, { name, expects }: Pick<Kind<unknown>, 'name' | 'expects'>) {
-  const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
-  const message = text === '' ? `it has no value` : `\`${shown}\` is no ${name}`;
+  const message = text === '' ? 'it has no value' : `\`${abbreviated(text)}\` is no ${name}`;
   return { fault: { message, hint: `it takes ${expects}` } };
+}
+
+/** Returns what of a text a message can show. */
+export function abbreviated(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

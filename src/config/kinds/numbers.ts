@@ -44,7 +44,9 @@ export function duration({ min, max }: Bounds): Kind<number> {
 }
 
 function printDuration(ms: number): string {
-  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;
+  if (ms % 1000 !== 0) return `${ms}ms`;
+  const seconds = ms / 1000;
+  return seconds > 0 && seconds % 3600 === 0 ? `${seconds / 3600}h` : `${seconds}s`;
 }
 
 /** An amount of memory or disk; its value is in bytes, and units are powers of 1024. */

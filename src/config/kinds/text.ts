@@ -1,5 +1,6 @@
 /** Kinds of texts: free text, names, choices, switches, environment variables. */
-import { type Kind, plainKind } from './kind.ts';
+import { didYouMean } from '../nearest.ts';
+import { abbreviated, type Kind, plainKind } from './kind.ts';
 
 /** Anything but nothing. */
 export const text: Kind<string> = plainKind(
@@ -32,15 +33,19 @@ export const hostname: Kind<string> = plainKind(
 
 /** One of a few words. */
 export function choice<const W extends string>(words: readonly W[]): Kind<W> {
-  return plainKind(
-    {
-      name: 'choice',
-      expects: `one of ${words.map((word) => `\`${word}\``).join(', ')}`,
-      schema: { enum: words },
+  const expects = `one of ${words.map((word) => `\`${word}\``).join(', ')}`;
+  return {
+    name: 'choice',
+    expects,
+    schema: { enum: words },
+    parse(value) {
+      const found = words.find((word) => word === value);
+      if (found !== undefined) return { value: found };
+      const hint = didYouMean(value, words) ?? `it takes ${expects}`;
+      return { fault: { message: `\`${abbreviated(value)}\` is not ${expects}`, hint } };
     },
-    (value) => words.find((word) => word === value),
-    (value) => value,
-  );
+    print: (value) => value,
+  };
 }
 
 const TRUE = ['true', 'yes', 'on', '1'];
