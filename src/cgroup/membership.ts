@@ -7,7 +7,8 @@
  */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EmperorError, isErrno } from '../base/errors.ts';
+import { isErrno } from '../base/errors.ts';
+import type { MembershipMount } from './membership-mount.ts';
 
 export interface Leaves {
   /** The cgroup.procs files that init and its children write themselves to. */
@@ -35,40 +36,17 @@ export interface Membership {
 
 export const LEAVES = ['init', 'payload'] as const;
 
-/** Finds the hierarchy in the text of /proc/self/mountinfo; `parent` is a path below its mount. */
+/** Opens the hierarchy at `mount`; `parent` is a path below it. */
 export function openMembership(options: {
-  readonly mountinfo: string;
+  readonly mount: MembershipMount;
   readonly parent: string;
   readonly listDirectories: (path: string) => readonly string[];
 }): Membership {
-  const mount = membershipMount(options.mountinfo);
-  if (!mount) {
-    throw new EmperorError(
-      'not-supported',
-      'Cannot keep account of processes: neither cgroup2 nor the v1 freezer is mounted; mount one, ' +
-        'for example `mount -t cgroup2 none /sys/fs/cgroup`',
-    );
-  }
-  const root = join(mount.path, options.parent);
+  const { mount, parent, listDirectories } = options;
+  const root = join(mount.path, parent);
   mkdirSync(root, { recursive: true });
   const driver = mount.kind === 'v2' ? v2Driver : v1Driver;
-  return { ...commonDriver(root, options.listDirectories), ...driver(root), kind: mount.kind };
-}
-
-/** Returns the mount that decides membership: cgroup2 before v1's freezer. Pure. */
-export function membershipMount(
-  mountinfo: string,
-): { readonly kind: 'v2' | 'v1'; readonly path: string } | undefined {
-  let freezer: string | undefined;
-  for (const line of mountinfo.split('\n')) {
-    const [before, after] = line.split(' - ');
-    const path = before?.split(' ')[4];
-    const [type, , options] = after?.split(' ') ?? [];
-    if (!path) continue;
-    if (type === 'cgroup2') return { kind: 'v2', path };
-    if (type === 'cgroup' && options?.split(',').includes('freezer')) freezer = path;
-  }
-  return freezer === undefined ? undefined : { kind: 'v1', path: freezer };
+  return { ...commonDriver(root, listDirectories), ...driver(root), kind: mount.kind };
 }
 
 function commonDriver(root: string, listDirectories: (path: string) => readonly string[]) {

@@ -2,7 +2,7 @@
  * Starts the emperor: opens what it needs, takes over what runs, reads the files, governs. The API is put
  * on top by the caller (cli/run.ts), since imports go down only.
  */
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
@@ -11,6 +11,7 @@ import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { openMembership } from '../cgroup/membership.ts';
+import { provideMembershipMount } from '../cgroup/membership-mount.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { loadSeccompFilter } from '../jail/seccomp.ts';
 import { flock } from '../linux/flock.ts';
@@ -70,6 +71,8 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
   lockRunDirectory(config, scope);
   const log = options.createLog(config);
   const clock = systemClock;
+  // Before the launcher, whose mount namespace begins as a copy of this one.
+  const mount = provideMembershipMount(config.runDirectory);
   const poller = scope.add(Poller.start(), (open) => open.close());
   const launcher = scope.add(
     await LauncherKeeper.open({ setting: launcherSetting(config), log, clock }),
@@ -84,7 +87,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
     log,
     poller,
     membership: openMembership({
-      mountinfo: readFileSync('/proc/self/mountinfo', 'utf8'),
+      mount,
       parent: config.cgroupParent,
       listDirectories,
     }),

@@ -1,8 +1,7 @@
 /** The emperor's own figures: event-loop delay, memory, cpu, launcher. */
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { VERSION } from '../base/version.ts';
 import type { EmperorStats } from './governor.ts';
-
-export const VERSION = '0.1.0';
 
 export type OwnStats = Pick<
   EmperorStats,

@@ -1,17 +1,16 @@
 /** The cgroups that say who belongs to a vassal, on each kind of hierarchy this kernel has mounted. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Leaves,
-  type Membership,
-  membershipMount,
-  openMembership,
-} from '../../src/cgroup/membership.ts';
+import { type Leaves, type Membership, openMembership } from '../../src/cgroup/membership.ts';
+import { type MembershipMount, membershipMount } from '../../src/cgroup/membership-mount.ts';
 import { until } from '../support/wait.ts';
 
+/** As built: Node 20 reads no TypeScript. */
+const MODULE = resolve(import.meta.dirname, '../../dist/cgroup/membership-mount.js');
 const MOUNTINFO = readFileSync('/proc/self/mountinfo', 'utf8');
 const PARENT = `emperor-test-${process.pid}-membership`;
 /** What a machine without the other kind would show. */
@@ -22,6 +21,31 @@ const HOSTS = {
     .join('\n'),
 } as const;
 
+function mountOf(kind: keyof typeof HOSTS): MembershipMount {
+  const mount = membershipMount(HOSTS[kind]);
+  if (!mount) throw new Error(`this machine has no cgroup ${kind}`);
+  return mount;
+}
+
+test('a process that sees no cgroup mount, as under `ip netns exec`, mounts one with the options it has', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'emperor-membership-'));
+  const script = `import(${JSON.stringify(MODULE)}).then(({ provideMembershipMount }) => {
+    const { kind, path, options } = provideMembershipMount(${JSON.stringify(directory)});
+    console.log(JSON.stringify({ kind, path, options }));
+    console.log(require('fs').readdirSync(path).join(' '));
+  })`;
+  try {
+    const hide = 'umount -l /sys && mount -t sysfs sysfs /sys && exec "$@"';
+    const command = ['-m', 'sh', '-c', hide, 'sh', process.execPath, '-e', script];
+    const [found = '', files] = execFileSync('unshare', command, { encoding: 'utf8' }).split('\n');
+    expect(JSON.parse(found)).toEqual({ ...mountOf('v2'), path: join(directory, 'cgroup') });
+    expect(files).toMatch(/cgroup\.procs/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+  expect(membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'))).toEqual(mountOf('v2'));
+});
+
 describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
   let membership: Membership;
   let leaves: Leaves;
@@ -29,7 +53,7 @@ describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
 
   beforeEach(() => {
     membership = openMembership({
-      mountinfo: HOSTS[kind],
+      mount: mountOf(kind),
       parent: PARENT,
       listDirectories: (path) =>
         readdirSync(path, { withFileTypes: true })
@@ -42,7 +66,7 @@ describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
     membership.setFrozen('blog', false);
     for (const child of children.splice(0)) child.kill('SIGKILL');
     await until('its cgroups can be removed', () => membership.remove('blog'));
-    rmdirSync(join(membershipMount(HOSTS[kind])?.path ?? '', PARENT));
+    rmdirSync(join(mountOf(kind).path, PARENT));
   });
 
   /** A process that joins the payload by itself and runs `script`. */

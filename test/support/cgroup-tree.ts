@@ -2,10 +2,11 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../src/base/errors.ts';
-import { membershipMount } from '../../src/cgroup/membership.ts';
+import { type MembershipMount, membershipMount } from '../../src/cgroup/membership-mount.ts';
 import { until } from './wait.ts';
 
 export interface CgroupTree {
+  readonly mount: MembershipMount;
   /** Absolute. */
   readonly path: string;
   /** Below the mount, as `cgroup-parent` in emperor.ini wants it. */
@@ -25,6 +26,7 @@ export function makeCgroupTree(name: string): CgroupTree {
   const directories = () => descendants(path);
   const pids = () => [path, ...directories()].flatMap(pidsOf);
   return {
+    mount,
     path,
     parent: name,
     directories,

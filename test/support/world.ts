@@ -89,7 +89,7 @@ async function makeWorld(scope: Scope): Promise<World> {
   );
   const vassalsParent = `${cgroup.parent}/vassals`;
   const membership = openMembership({
-    mountinfo: readFileSync('/proc/self/mountinfo', 'utf8'),
+    mount: cgroup.mount,
     parent: vassalsParent,
     listDirectories: subdirectories,
   });
