@@ -1,0 +1,122 @@
+/**
+ * The one table of routes: what each path answers, over the Governor. server.ts makes HTTP of it.
+ * Handlers get parsed names and a signal that is aborted when nobody waits for the answer any more.
+ */
+import { EmperorError } from '../base/errors.ts';
+import { isVassalName } from '../config/names.ts';
+import {
+  type EmperorEvent,
+  type Governor,
+  VASSAL_ACTIONS,
+  type WaitResult,
+} from '../emperor/governor.ts';
+import { METRICS_TYPE, renderMetrics } from './metrics.ts';
+import { actionPath, PATHS } from './paths.ts';
+import { parseEventsQuery, parseShutdownQuery, parseWaitQuery, type Query } from './query.ts';
+
+export interface RouteRequest {
+  /** The vassal in the path, valid; empty where the path has none. */
+  readonly name: string;
+  readonly query: Query;
+  /** Aborted when the client leaves or the server closes. */
+  readonly signal: AbortSignal;
+}
+
+interface RouteBase {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+}
+
+export type Route =
+  | (RouteBase & {
+      readonly kind: 'json';
+      /** Undefined is answered as `{}`. */
+      readonly answer: (governor: Governor, request: RouteRequest) => unknown;
+    })
+  | (RouteBase & {
+      readonly kind: 'text';
+      readonly type: string;
+      readonly answer: (governor: Governor) => string;
+    })
+  | (RouteBase & {
+      readonly kind: 'events';
+      readonly open: (governor: Governor, query: Query) => EventSource;
+    });
+
+export interface EventSource {
+  readonly past: readonly EmperorEvent[];
+  /** Null where only the past was asked for. */
+  readonly subscribe: Governor['subscribe'] | null;
+}
+
+type Answer = (governor: Governor, request: RouteRequest) => unknown;
+
+const get = (path: string, answer: Answer): Route => ({
+  method: 'GET',
+  path,
+  kind: 'json',
+  answer,
+});
+const post = (path: string, answer: Answer): Route => ({
+  method: 'POST',
+  path,
+  kind: 'json',
+  answer,
+});
+
+export const ROUTES: readonly Route[] = [
+  get(PATHS.vassals, (governor) => governor.list()),
+  get(PATHS.vassal, (governor, { name }) => governor.status(name)),
+  ...VASSAL_ACTIONS.map((action) =>
+    post(actionPath(action), (governor, { name }) => governor.act(name, action)),
+  ),
+  post(PATHS.purge, (governor, { name }) => governor.purge(name)),
+  get(PATHS.wait, waitFor),
+  get(PATHS.file, (governor, { name }) => governor.text(name)),
+  get(PATHS.resolved, (governor, { name }) => governor.resolved(name)),
+  get(PATHS.exec, (governor, { name }) => governor.execTarget(name)),
+  get(PATHS.jailPlan, (governor, { name }) => governor.jailPlan(name)),
+  get(PATHS.plan, (governor) => governor.plan()),
+  get(PATHS.stats, (governor) => governor.stats()),
+  get(PATHS.distros, (governor) => governor.distros()),
+  post(PATHS.shutdown, (governor, { query }) => governor.shutdown(parseShutdownQuery(query))),
+  post(PATHS.rescan, (governor) => governor.rescan()),
+  { method: 'GET', path: PATHS.events, kind: 'events', open: openEvents },
+  {
+    method: 'GET',
+    path: PATHS.metrics,
+    kind: 'text',
+    type: METRICS_TYPE,
+    answer: (governor) => renderMetrics(governor.stats(), governor.list()),
+  },
+];
+
+/** Returns the name in a path; what cannot be one is unknown. Throws `no-such-vassal`. */
+export function parseName(text: string): string {
+  if (isVassalName(text)) return text;
+  throw new EmperorError(
+    'no-such-vassal',
+    `There is no vassal ${JSON.stringify(text)}: small letters, digits and ._- make a name`,
+  );
+}
+
+function waitFor(governor: Governor, request: RouteRequest): Promise<WaitResult> {
+  const { name, query, signal } = request;
+  const left = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(shuttingDown()), { once: true });
+  });
+  return Promise.race([governor.wait(name, parseWaitQuery(query)), left]);
+}
+
+function shuttingDown(): EmperorError {
+  return new EmperorError('not-reachable', 'Cannot wait any longer: the emperor is shutting down');
+}
+
+function openEvents(governor: Governor, query: Query): EventSource {
+  const { since, follow } = parseEventsQuery(query);
+  const isPastWanted = since !== null || !follow;
+  return {
+    past: isPastWanted ? governor.events(since ?? undefined) : [],
+    subscribe: follow ? (listener) => governor.subscribe(listener) : null,
+  };
+}

@@ -1,0 +1,73 @@
+/** Unix sockets by path, however long: sun_path holds 107 bytes, a directory as a descriptor makes any path short. */
+import { chmodSync, chownSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { basename, dirname, join } from 'node:path';
+import type { Scope } from '../base/scope.ts';
+
+const MAX_SOCKET_PATH_BYTES = 107;
+/** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
+const O_PATH = 0o10000000;
+const ROOT_ID = 0;
+
+export interface ShortPath {
+  readonly path: string;
+  /** To be called once the path is no longer needed. */
+  close(): void;
+}
+
+/** Returns `path` in at most 107 bytes. ENOENT, EACCES: its directory is not there or closed to us. */
+export function shortPath(path: string): ShortPath {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return { path, close() {} };
+  const directory = openSync(dirname(path), O_PATH | constants.O_DIRECTORY);
+  return {
+    path: `/proc/self/fd/${directory}/${basename(path)}`,
+    close: () => closeSync(directory),
+  };
+}
+
+export interface SocketSetting {
+  readonly socketPath: string;
+  readonly group: number | null;
+  readonly mode: number;
+}
+
+/** Binds and listens; what is opened for it is the scope's. */
+export async function listenOn(
+  server: Server,
+  { socketPath, group, mode }: SocketSetting,
+  scope: Scope,
+): Promise<void> {
+  const fresh = join(dirname(socketPath), '.emperor.sock.new');
+  rmSync(fresh, { force: true });
+  const short = scope.add(shortPath(fresh), (open) => open.close());
+  await listen(server, short.path);
+  if (group !== null) {
+    chownSync(fresh, ROOT_ID, group);
+    admitGroup(dirname(socketPath), group);
+  }
+  chmodSync(fresh, mode);
+  renameSync(fresh, socketPath);
+}
+
+/** bind(2) happens inside listen(), so that the mask is set for nothing else. */
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const mask = process.umask(0o177);
+    try {
+      server.listen(path, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    } finally {
+      process.umask(mask);
+    }
+  });
+}
+
+/** A group that may use the socket must be able to reach it: it may pass through run-dir, and not read it. */
+function admitGroup(runDirectory: string, group: number): void {
+  if (group === ROOT_ID) return;
+  chownSync(runDirectory, ROOT_ID, group);
+  chmodSync(runDirectory, 0o710);
+}

@@ -1,0 +1,44 @@
+/** What a newcomer reads when the emperor is ready: three commands to try. Pure. */
+import { relative } from 'node:path';
+import { EMPEROR_OPTIONS } from '../config/options/emperor.ts';
+import type { Globals } from './call.ts';
+
+export interface BannerSource {
+  /** How we were called. */
+  readonly program: string;
+  readonly globals: Globals;
+  readonly runDirectory: string;
+  /** emperor.ini. */
+  readonly file: string;
+  readonly vassals: readonly string[];
+  readonly workingDirectory?: string;
+}
+
+export function renderBanner(source: BannerSource): string {
+  const program = shortest(source.program, source.workingDirectory);
+  const isDefault = source.runDirectory === EMPEROR_OPTIONS.runDirectory.default;
+  const command = isDefault ? program : `${program} --ini ${source.globals.ini ?? source.file}`;
+  const [name] = source.vassals;
+  const tries =
+    name === undefined
+      ? ['check', 'distro ls', 'doctor']
+      : ['ls', `logs ${name} -f`, `exec ${name} -- ps -ef`];
+  return [
+    '',
+    `The emperor governs ${count(source.vassals.length)}. In another terminal, try:`,
+    ...tries.map((words) => `  ${command} ${words}`),
+    'Ctrl-C stops everything.',
+    '',
+  ].join('\n');
+}
+
+function count(vassals: number): string {
+  if (vassals === 0) return 'no vassals yet';
+  return vassals === 1 ? '1 vassal' : `${vassals} vassals`;
+}
+
+/** `./bin/emperor` reads better than a long absolute path. */
+function shortest(program: string, workingDirectory = process.cwd()): string {
+  const inside = relative(workingDirectory, program);
+  return inside.startsWith('..') || inside === '' ? program : `./${inside}`;
+}

@@ -1,0 +1,126 @@
+/**
+ * `emperor run`: the daemon in the foreground. SIGTERM ends it and leaves vassals running; Ctrl-C stops
+ * everything, twice leaves at once; SIGHUP reads all files again and opens the log again.
+ */
+import { join } from 'node:path';
+import { type ApiServer, startServer } from '../../api/server.ts';
+import { readEnvironment } from '../../base/environment.ts';
+import { messageOf } from '../../base/errors.ts';
+import { createLog, type FileLog } from '../../base/log.ts';
+import type { EmperorConfig } from '../../config/emperor-config.ts';
+import { type RunningEmperor, startEmperor } from '../../emperor/run.ts';
+import { sdNotify } from '../../linux/sd-notify.ts';
+import { renderBanner } from '../banner.ts';
+import { type Call, type Globals, usageError } from '../call.ts';
+import { EXIT, leave } from '../exit.ts';
+import { isTalkTerminal, say } from '../output.ts';
+import { socketIn } from '../reach.ts';
+import { sayDiagnostics } from '../report.ts';
+import { iniFileOf } from '../settings.ts';
+
+export async function run({ options, globals }: Call): Promise<number> {
+  const iniFile = iniFileOf(globals.ini);
+  if (iniFile === undefined) {
+    throw usageError('Cannot run: there is no ./emperor.ini here; name one with --ini FILE');
+  }
+  outliveReaders();
+  let log: FileLog | undefined;
+  const emperor = await startEmperor({
+    iniFile,
+    overrides: options.many('set'),
+    createLog: (config) => {
+      log = makeLog(config, globals);
+      return log;
+    },
+  });
+  const server = await openApi(emperor);
+  listenToSignals(emperor, () => log?.reopen());
+  await announce(emperor, globals);
+  await emperor.done;
+  await server.close();
+  // Whatever is left to run, such as a timer of a library, must not hold us.
+  return leave(EXIT.done);
+}
+
+/** A terminal or pipe that has gone is no reason to stop governing. */
+function outliveReaders(): void {
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+}
+
+function makeLog(config: EmperorConfig, { color }: Globals): FileLog {
+  const log = createLog({
+    level: config.logLevel,
+    pretty: isTalkTerminal(),
+    colour: color && (readEnvironment('NO_COLOR') ?? '') === '',
+    file: join(config.logDirectory, 'emperor.log'),
+  });
+  process.on('uncaughtExceptionMonitor', (error) => {
+    log.error({ error: messageOf(error), stack: error.stack }, 'a bug; the emperor ends');
+  });
+  return log;
+}
+
+async function openApi({ governor, config, log }: RunningEmperor): Promise<ApiServer> {
+  try {
+    return await startServer({
+      governor,
+      socketPath: socketIn(config.runDirectory),
+      group: config.socketGroup,
+      mode: config.socketMode,
+      onBug: (error) => {
+        const stack = error instanceof Error ? error.stack : undefined;
+        log.error({ error: messageOf(error), stack }, 'a request failed by a bug');
+      },
+    });
+  } catch (error) {
+    await governor.shutdown({ stopVassals: false });
+    throw error;
+  }
+}
+
+function listenToSignals({ governor, log }: RunningEmperor, reopenLog: () => void): void {
+  const shutDown = (stopVassals: boolean) => {
+    notify('STOPPING=1');
+    governor.shutdown({ stopVassals }).catch((error) => {
+      log.error({ error: messageOf(error) }, 'the shutdown failed');
+      leave(EXIT.no);
+    });
+  };
+  process.on('SIGTERM', () => {
+    log.info({}, 'leaving; vassals keep running');
+    shutDown(false);
+  });
+  process.once('SIGINT', () => {
+    say('emperor: stopping all vassals; press Ctrl-C again to leave at once');
+    process.on('SIGINT', () => leave(EXIT.interrupted));
+    shutDown(true);
+  });
+  process.on('SIGHUP', () => {
+    reopenLog();
+    governor.rescan().catch((error) => log.error({ error: messageOf(error) }, 'rescan failed'));
+  });
+}
+
+/** The line `ready` stands alone: scripts wait for it. */
+async function announce(emperor: RunningEmperor, globals: Globals): Promise<void> {
+  await sayDiagnostics(emperor.governor.stats().diagnostics);
+  say('ready');
+  notify('READY=1');
+  if (!isTalkTerminal() && readEnvironment('npm_lifecycle_event') !== 'start') return;
+  const vassals = emperor.governor.list().map(({ name }) => name);
+  const { runDirectory, file } = emperor.config;
+  say(
+    renderBanner({ program: process.argv[1] ?? 'emperor', globals, runDirectory, file, vassals }),
+  );
+}
+
+function notify(state: string): void {
+  const socket = readEnvironment('NOTIFY_SOCKET');
+  if (socket === undefined || socket === '') return;
+  try {
+    sdNotify(socket, state);
+  } catch (error) {
+    say(`emperor: Cannot tell systemd ${state}: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,38 @@
+/** What the doctor looks at. Gathering only; judge.ts says what it means. Changes nothing on the machine. */
+import type { ListedDistro } from '../../distro/keep.ts';
+import type { Capability } from '../../linux/capabilities.ts';
+
+export const NAMESPACES = ['fs', 'ipc', 'uts', 'net', 'pid'] as const;
+export type Namespace = (typeof NAMESPACES)[number];
+
+/** Null where something works, else why it does not. */
+export type Failure = string | null;
+
+export interface Facts {
+  readonly uid: number;
+  readonly missingCapabilities: readonly Capability[];
+  /** `6.18.0-amd64` */
+  readonly kernelRelease: string;
+  readonly namespaces: Readonly<Record<Namespace, Failure>>;
+  readonly cgroupKind: 'v2' | 'v1' | null;
+  readonly openat2: Failure;
+  /** /proc/sys/kernel/seccomp/actions_avail */
+  readonly seccompActions: readonly string[];
+  readonly leases: readonly { readonly directory: string; readonly failure: Failure }[];
+  readonly tun: Failure;
+  readonly inotifyInstances: number | null;
+  readonly inotifyWatches: number | null;
+  readonly openFiles: number | null;
+  readonly pidMax: number | null;
+  readonly ptyMax: number | null;
+  readonly ptyUsed: number | null;
+  readonly builders: readonly string[];
+  readonly isProgramBuilt: boolean;
+  readonly distrosDirectory: string;
+  readonly distros: readonly ListedDistro[];
+  /** Of emperor.ini; null where there is none. */
+  readonly configErrors: number | null;
+  readonly nowMs: number;
+  /** When this program was built; the clock cannot be before it. */
+  readonly builtMs: number;
+}

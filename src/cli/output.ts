@@ -1,0 +1,60 @@
+/**
+ * stdout carries data, stderr talk. Both are touched only when there is something to say: `exec` becomes
+ * another program, and a stream that Node has opened would not be left as it was.
+ */
+import { isatty } from 'node:tty';
+import { readEnvironment } from '../base/environment.ts';
+import { isErrno } from '../base/errors.ts';
+import type { Globals } from './call.ts';
+import { EXIT, leave } from './exit.ts';
+import { type Paint, painter } from './paint.ts';
+import type { TableStyle } from './table.ts';
+
+const STDIN = 0;
+const STDOUT = 1;
+const STDERR = 2;
+
+let isGuarded = false;
+
+/** Writes data. A reader that has gone (`emperor ls | head`) ends us quietly. */
+export function print(data: string | Uint8Array): void {
+  if (!isGuarded) {
+    isGuarded = true;
+    process.stdout.on('error', (error) => {
+      if (isErrno(error, 'EPIPE')) leave(EXIT.done);
+      throw error;
+    });
+  }
+  process.stdout.write(data);
+}
+
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** One object a line, for what goes on. */
+export function printJsonLine(value: unknown): void {
+  print(`${JSON.stringify(value)}\n`);
+}
+
+/** Writes talk: one line on stderr. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+export const isInputTerminal = (): boolean => isatty(STDIN);
+export const isOutputTerminal = (): boolean => isatty(STDOUT);
+export const isTalkTerminal = (): boolean => isatty(STDERR);
+
+/** Colours on a terminal, unless --no-color or NO_COLOR (no-color.org) say no. */
+export function paintFor(globals: Globals): Paint {
+  const isForbidden = !globals.color || (readEnvironment('NO_COLOR') ?? '') !== '';
+  return painter(!isForbidden && isOutputTerminal() && readEnvironment('TERM') !== 'dumb');
+}
+
+export function tableStyle(globals: Globals): TableStyle {
+  return {
+    paint: paintFor(globals),
+    width: isOutputTerminal() ? (process.stdout.columns ?? null) : null,
+  };
+}
