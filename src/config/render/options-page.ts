@@ -24,7 +24,8 @@ export function optionsPage(): string {
 
 const INTRODUCTION = `# Options
 
-This page is made from \`src/config/options/\` by \`npm run docs\`; edit the tables there.
+This page is made from \`src/config/options/\`; edit the tables there, then, after \`npm run build\`, run
+\`node dist/config/render/print-docs.js > docs/options.md\`.
 
 A file has sections (\`[vassal]\`) and lines \`key = value\`; a value is the rest of its line, a comment is a
 line that begins with \`;\` or \`#\`. Any section may be called \`[uwsgi]\`. Whatever is not known, not
