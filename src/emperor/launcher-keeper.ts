@@ -1,6 +1,6 @@
 /** Starts or finds the launcher, and starts a new one whenever it dies. Vassals do not notice. */
 import { type Clock, delay } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { LauncherClient } from '../jail/launcher-client.ts';
 import { type LauncherSetting, startLauncher } from '../jail/start-launcher.ts';
@@ -57,7 +57,10 @@ export class LauncherKeeper {
   /** Ends the launcher. */
   async quit(): Promise<void> {
     this.#isLeaving = true;
-    await this.client.quit();
+    await this.client.quit().catch((error) => {
+      // It may end before its answer is read.
+      if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
+    });
   }
 
   /** Lets go of the launcher, which lives on. */

@@ -5,6 +5,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Applied } from '../vassal/vassal.ts';
 import type { FileOwner } from './sighting.ts';
 import { readStateFile, removeStateFile, writeStateFile } from './state-file.ts';
@@ -33,7 +34,7 @@ export class Records {
     for (const file of readdirSync(this.#directory)) {
       if (!file.endsWith(SUFFIX)) continue;
       const json = readStateFile(join(this.#directory, file));
-      if (isRecord(json)) this.#known.set(file.slice(0, -SUFFIX.length), json);
+      if (isRecord(json)) this.#known.set(file.slice(0, -SUFFIX.length), withoutVersion(json));
     }
   }
 
@@ -41,7 +42,9 @@ export class Records {
     return this.#known.get(name);
   }
 
+  /** Writes what differs from what is there: a rename over a file waits for the disk on ext4. */
   write(name: string, record: AppliedRecord): void {
+    if (isDeepStrictEqual(this.#known.get(name), record)) return;
     this.#known.set(name, record);
     writeStateFile(this.#path(name), { version: VERSION, ...record }, { durable: false });
   }
@@ -54,6 +57,10 @@ export class Records {
   #path(name: string): string {
     return join(this.#directory, name + SUFFIX);
   }
+}
+
+function withoutVersion({ version: _, ...record }: AppliedRecord & { version?: unknown }) {
+  return record;
 }
 
 function isRecord(json: unknown): json is AppliedRecord {

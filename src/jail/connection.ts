@@ -128,7 +128,7 @@ export class Connection<Event> {
       };
       const stopTimer = this.#clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
       this.#pending.set(id, { accept, reject, stopTimer });
-      this.#socket.write(frame);
+      this.#write(frame);
     });
   }
 
@@ -146,6 +146,15 @@ export class Connection<Event> {
   close(): void {
     this.#socket.destroy();
     this.#finish(null);
+  }
+
+  /** What is written in one turn goes out by one system call. */
+  #write(frame: Buffer): void {
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(() => this.#socket.uncork());
+    }
+    this.#socket.write(frame);
   }
 
   #nextId(): number {

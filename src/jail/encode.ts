@@ -109,9 +109,14 @@ export function stepFields(step: Step): readonly Field[] {
   return [[TAG.OP, opOf(step)], ...operands(step)];
 }
 
-/** Returns the number of a step's OP, whose name is the same in capitals. */
+/** The number of each step's OP, whose name is the same in capitals. */
+const OP_NUMBERS = new Map(
+  Object.entries(OP).map(([name, number]) => [name.toLowerCase().replaceAll('_', '-'), number]),
+);
+
+/** Returns the number of a step's OP. */
 export function opOf(step: Step): number {
-  return OP[step.op.toUpperCase().replaceAll('-', '_') as keyof typeof OP];
+  return OP_NUMBERS.get(step.op) ?? 0;
 }
 
 /** Returns the bits of LAUNCH's FLAGS for these namespaces. */

@@ -33,50 +33,66 @@ export function encodeFrame(frame: {
   readonly id: number;
   readonly fields: readonly Field[];
 }): Buffer {
-  const body = encodeFields(frame.fields);
-  const bytes = LENGTH_BYTES + HEAD_BYTES + body.length;
-  if (bytes > MAX_FRAME) {
-    throw new RangeError(`a frame of ${bytes} bytes is longer than ${MAX_FRAME}`);
-  }
-  const head = Buffer.alloc(LENGTH_BYTES + HEAD_BYTES);
-  head.writeUInt32LE(HEAD_BYTES + body.length, 0);
-  head.writeUInt16LE(frame.verb, 4);
-  head.writeUInt32LE(frame.id, 8);
-  return Buffer.concat([head, body]);
+  const end = putFields(frame.fields, LENGTH_BYTES + HEAD_BYTES);
+  scratch.writeUInt32LE(end - LENGTH_BYTES, 0);
+  scratch.writeUInt16LE(frame.verb, 4);
+  scratch.writeUInt16LE(0, 6);
+  scratch.writeUInt32LE(frame.id, 8);
+  return Buffer.from(scratch.subarray(0, end));
 }
 
 /** Returns the bytes of a list of fields, such as the value of an ENTRY. */
 export function encodeFields(fields: readonly Field[]): Buffer {
-  return Buffer.concat(fields.flatMap(encodeField));
+  return Buffer.from(scratch.subarray(0, putFields(fields, 0)));
 }
 
-function encodeField([tag, value]: Field): readonly Uint8Array[] {
-  const bytes = encodeValue(value);
-  const head = Buffer.alloc(FIELD_HEAD_BYTES);
-  head.writeUInt16LE(tag, 0);
-  head.writeUInt32LE(bytes.length, 4);
-  return [head, bytes];
+/** Frames are put together here and copied out whole: a launch has hundreds of fields. */
+const scratch = Buffer.alloc(MAX_FRAME);
+
+/** Writes the fields from `at` on; returns where they end. */
+function putFields(fields: readonly Field[], at: number): number {
+  let end = at;
+  for (const [tag, value] of fields) {
+    const start = reserve(end, FIELD_HEAD_BYTES);
+    const next = putValue(value, start);
+    scratch.writeUInt16LE(tag, end);
+    scratch.writeUInt16LE(0, end + 2);
+    scratch.writeUInt32LE(next - start, end + 4);
+    end = next;
+  }
+  return end;
 }
 
-function encodeValue(value: FieldValue): Uint8Array {
-  if (typeof value === 'number' || typeof value === 'bigint') return encodeNumber(value);
-  if (typeof value === 'string') return encodeText(value);
-  return value instanceof Uint8Array ? value : encodeFields(value);
+function putValue(value: FieldValue, at: number): number {
+  if (typeof value === 'number' || typeof value === 'bigint') return putNumber(value, at);
+  if (typeof value === 'string') return putText(value, at);
+  if (!(value instanceof Uint8Array)) return putFields(value, at);
+  const end = reserve(at, value.length);
+  scratch.set(value, at);
+  return end;
 }
 
-function encodeNumber(value: number | bigint): Buffer {
+function putNumber(value: number | bigint, at: number): number {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) {
     throw new RangeError(`${value} is not an integer that a field can hold`);
   }
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
+  const end = reserve(at, 8);
+  scratch.writeBigUInt64LE(BigInt(value), at);
+  return end;
 }
 
-function encodeText(value: string): Buffer {
+function putText(value: string, at: number): number {
   // C ends a string at NUL: what follows would silently be another value.
   if (value.includes('\0')) throw new RangeError('a text with a NUL byte cannot be sent');
-  return Buffer.from(value, 'utf8');
+  const end = reserve(at, Buffer.byteLength(value));
+  scratch.write(value, at, 'utf8');
+  return end;
+}
+
+/** Returns where `bytes` more end; throws a RangeError where a frame cannot reach. */
+function reserve(at: number, bytes: number): number {
+  if (at + bytes <= MAX_FRAME) return at + bytes;
+  throw new RangeError(`a frame of ${at + bytes} bytes is longer than ${MAX_FRAME}`);
 }
 
 /** The fields of a frame or ENTRY. Readers of one field throw a FrameError if it is not there. */

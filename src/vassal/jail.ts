@@ -93,14 +93,7 @@ export class Jail {
       const leaves = host.membership.create(name);
       const jailPlan = plan(leaves, runDirectory);
       const { pid, startTime } = await host.launcher().launch(jailPlan);
-      const jail = await Jail.#attach(host, { name, pid, startTime });
-      try {
-        await jail.init.go(jailPlan);
-      } catch (error) {
-        await jail.kill();
-        throw error;
-      }
-      return jail;
+      return await Jail.#pass(host, { name, pid, startTime }, jailPlan);
     } catch (error) {
       await removeRemains(host, name);
       throw error;
@@ -115,17 +108,27 @@ export class Jail {
     return new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
   }
 
-  static async #attach(
+  /** Takes hold of an init that stands at its gate and lets it pass. */
+  static async #pass(
     host: JailHost,
     found: { name: string; pid: number; startTime: bigint },
+    plan: JailPlan,
   ): Promise<Jail> {
     const pidfd = pidfdOf(found.pid, found.startTime);
+    let jail: Jail | undefined;
     try {
-      const { init } = await connectInit(host, found.name);
-      return new Jail(host, { ...found, pidfd, init });
+      const init = await InitClient.connect(socketOf(host, found.name));
+      jail = new Jail(host, { ...found, pidfd, init });
+      // Who it is is known from the launcher; the greeting only asks for exits.
+      await Promise.all([init.hello({ subscribe: true }), init.go(plan)]);
+      return jail;
     } catch (error) {
-      signalPidfd(pidfd, SIGKILL);
-      closeSync(pidfd);
+      if (jail) {
+        await jail.kill();
+      } else {
+        signalPidfd(pidfd, SIGKILL);
+        closeSync(pidfd);
+      }
       throw error;
     }
   }
@@ -174,12 +177,16 @@ function pidfdOf(pid: number, startTime: bigint): number {
   throw new EmperorError('jail-failed', `Cannot watch init ${pid}: it has already ended`);
 }
 
+function socketOf(host: JailHost, name: string): string {
+  return join(host.runDirectory, name, 'init.sock');
+}
+
 /** Connects to the init of `name`, if there is one, and says hello. */
 export async function connectInit(
   host: JailHost,
   name: string,
 ): Promise<{ init: InitClient; welcome: Welcome }> {
-  const init = await InitClient.connect(join(host.runDirectory, name, 'init.sock'));
+  const init = await InitClient.connect(socketOf(host, name));
   try {
     return { init, welcome: await init.hello({ subscribe: true }) };
   } catch (error) {
