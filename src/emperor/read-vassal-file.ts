@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, lstatSync } from 'node:fs';
-import { type Diagnostic, isErrno } from '../base/errors.ts';
+import type { Diagnostic } from '../base/errors.ts';
 import { type RefusedFile, readUnderLease } from '../linux/lease.ts';
 import type { FileOwner } from './sighting.ts';
 
@@ -42,13 +42,17 @@ export type FileLook = FileSignature | 'missing' | 'unknown';
 
 /** Looks at a name without opening it; `unknown` where that is not permitted or fails. */
 export function lookAtFile(path: string): FileLook {
+  const stat = statOf(path);
+  return typeof stat === 'string' ? stat : signatureOf(stat);
+}
+
+function statOf(path: string): BigIntStats | 'missing' | 'unknown' {
   try {
-    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    // ENOTDIR is reported as "no entry" too; the caller proves the directory before it believes it.
-    return stat ? signatureOf(stat) : 'missing';
-  } catch (error) {
-    if (isErrno(error, 'EACCES', 'EIO', 'ESTALE', 'ENAMETOOLONG', 'ELOOP')) return 'unknown';
-    throw error;
+    // ENOTDIR is "no entry" here too; the caller proves the directory before it believes that.
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? 'missing';
+  } catch {
+    // EACCES, EIO, ESTALE, ENOMEM and what file systems in user space invent.
+    return 'unknown';
   }
 }
 
@@ -71,11 +75,11 @@ export function readVassalFile(file: string): FileReading {
     case 'missing':
       return read;
     case 'refused':
-      return refused(file, REFUSALS[read.reason](read.detail));
+      return refused(file, REFUSALS[read.reason](read.detail), restingSignature(file, read.reason));
     case 'content': {
       const signature = signatureOf(read.stat);
       const fault = textFault(read.bytes);
-      if (fault) return { ...refused(file, fault), signature };
+      if (fault) return refused(file, fault, signature);
       return {
         kind: 'content',
         text: read.bytes.toString('utf8'),
@@ -104,24 +108,28 @@ interface Fault {
   readonly line?: number;
 }
 
-function refused(file: string, fault: Fault): Extract<FileReading, { kind: 'refused' }> {
-  const look = lookAtFile(file);
-  const line = fault.line ?? 0;
+function refused(
+  file: string,
+  fault: Fault,
+  signature: FileSignature | undefined,
+): Extract<FileReading, { kind: 'refused' }> {
+  const { code, message, hint, line = 0 } = fault;
+  const column = line === 0 ? 0 : 1;
   return {
     kind: 'refused',
-    signature: typeof look === 'object' ? look : undefined,
-    diagnostics: [
-      {
-        file,
-        line,
-        column: line === 0 ? 0 : 1,
-        severity: 'error',
-        code: fault.code,
-        message: fault.message,
-        hint: fault.hint,
-      },
-    ],
+    signature,
+    diagnostics: [{ file, line, column, severity: 'error', code, message, hint }],
   };
+}
+
+/**
+ * What must change before a refused file is worth another look. Undefined where that would not show: a disk
+ * error passes, descriptors come free, a link's target is made or mended.
+ */
+function restingSignature(file: string, reason: RefusedFile): FileSignature | undefined {
+  if (reason === 'unreadable') return undefined;
+  const stat = statOf(file);
+  return typeof stat === 'string' || stat.isSymbolicLink() ? undefined : signatureOf(stat);
 }
 
 const notPlain = (detail: string): Fault => ({

@@ -78,10 +78,10 @@ export class Absences {
     this.#judgeAt = Infinity;
   }
 
-  /** Whether a verdict about a name (or any name) is a matter of milliseconds. */
-  isPending(now: number, name?: string): boolean {
+  /** Whether a verdict about a name (or any name) is a matter of milliseconds: neither held nor unproven. */
+  isPending(name?: string): boolean {
     if (name !== undefined && !this.#missing.has(name)) return false;
-    return this.#judgeAt - now <= this.#absenceMs;
+    return this.#judgeAt !== Infinity && this.#heldUntil === undefined;
   }
 
   /** There is no proof now: no verdict before a look brings one. */

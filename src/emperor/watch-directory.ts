@@ -2,17 +2,17 @@
  * Watches one directory of vassal files and reports what changed in it.
  *
  * Theory of operation. Events only say where to look; a scan every few seconds (lstat of every file, content
- * only where that differs) finds what events lost. Both put names into `ready`; one loop, the only one that
- * touches the state, takes them out a slice at a time, so that the event loop is never held for longer than
- * a slice. A look at a name (watch-ledger.ts) ends in one of:
+ * only where that differs) finds what events lost. Both ask for looks (watch-looks.ts); one loop
+ * (watch-loop.ts), the only one that touches the state, takes them a slice at a time, so that the event loop
+ * is never held for longer. A look at a name (watch-ledger.ts) ends in one of:
  *
  *   news      reported: its content, or the reason why it is refused
- *   busy      a writer has it open: again in 20, 40, … 200 ms
+ *   busy      a writer has it open: again in 20 to 200 ms
  *   unsettled written in place within the settle time: again when that is over
  *   missing   believed only after `absenceMs`, only if the path still leads to the directory that was first
  *             opened, and, where many vanish at once, only after a hold (watch-absences.ts)
  *
- * The directory itself (watch-identity.ts). Unreadable or missing: nothing is believed. Replaced by another
+ * The directory itself (watch-listing.ts). Unreadable or missing: nothing is believed. Replaced by another
  * one: its files are believed at once, absences only when it has been there for the hold time and has at
  * least one vassal file. Unmounted (a mount point before, none now): nothing is believed until the disk is
  * back. A condition says each of these. No descriptor is kept open, so that the operator can unmount.
@@ -22,29 +22,16 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { vassalNameOfFile } from '../config/names.ts';
 import type { RemovalPolicy } from './mass-removal.ts';
 import type { Sighting } from './sighting.ts';
 import { Absences } from './watch-absences.ts';
+import { type ConditionKind, DirectoryConditions, massRemovalMessage } from './watch-conditions.ts';
 import { DirectoryEvents } from './watch-events.ts';
-import {
-  type DirectoryIdentity,
-  judgeDirectory,
-  readIdentity,
-  readNames,
-  type Stranger,
-  sameDirectory,
-} from './watch-identity.ts';
 import { FileLedger } from './watch-ledger.ts';
-
-export type ConditionKind =
-  | 'mass-removal'
-  | 'directory-unreadable'
-  | 'directory-replaced'
-  | 'directory-unmounted'
-  | 'no-file-events';
+import { Lister, type Listing } from './watch-listing.ts';
+import { type Look, PendingLooks } from './watch-looks.ts';
+import { WorkLoop } from './watch-loop.ts';
 
 export interface DirectoryOptions {
   readonly path: string;
@@ -59,59 +46,50 @@ export interface DirectoryOptions {
   readonly isElsewhere: (name: string) => boolean;
 }
 
-/** A look that has to be repeated. */
-interface Later {
-  /** Monotonic milliseconds. */
-  readonly at: number;
-  readonly why: 'busy' | 'settle';
-  readonly tries: number;
-}
-
 const SLICE_MS = 3;
 const READS_PER_SLICE = 64;
 const LOOKS_PER_SLICE = 250;
 const MIN_ABSENCE_MS = 30;
-const FIRST_RETRY_MS = 20;
-const LAST_RETRY_MS = 200;
 const AFTER_BURST_MS = 200;
-/** Somebody who writes without a pause must not keep an operator's command waiting. */
-const LONGEST_WAIT_MS = 2000;
-const LONG_BUSY_TRIES = 60;
+const LONG_BUSY_MS = 10_000;
 
 export class WatchedDirectory {
   readonly path: string;
   readonly #options: DirectoryOptions;
   readonly #ledger: FileLedger;
+  readonly #looks = new PendingLooks();
   readonly #absences: Absences;
+  readonly #lister: Lister;
   readonly #events: DirectoryEvents;
-  readonly #conditions = new Map<ConditionKind, string>();
-  /** Names to look at now, oldest first, with what they may have been renamed from. */
-  readonly #ready = new Map<string, string | undefined>();
-  readonly #later = new Map<string, Later>();
-  /** When the earliest of them is due, or before. */
-  #laterAt = Infinity;
-  #identity: DirectoryIdentity | undefined;
-  #stranger: Stranger | undefined;
-  #hasEvidence = false;
-  #isHoldServed = false;
+  readonly #conditions: DirectoryConditions;
+  readonly #loop: WorkLoop;
+  /** 0 for at once. */
   #scanAt = Infinity;
-  #cancelAlarm: (() => void) | undefined;
-  #isRunning = false;
-  #isScheduled = false;
+  #hasEvidence = false;
+  /** Names of which it was said that a writer has held them for long. */
+  readonly #longBusy = new Set<string>();
   #isRetired = false;
   #isClosed = false;
-  #waiting: readonly (() => boolean)[] = [];
 
   constructor(options: DirectoryOptions) {
-    const { path, clock, settleMs } = options;
+    const { path, clock, settleMs, rescanMs, massRemoval } = options;
     this.path = path;
     this.#options = options;
     this.#ledger = new FileLedger({ path, clock, settleMs });
-    this.#absences = new Absences(options.massRemoval, Math.max(settleMs, MIN_ABSENCE_MS));
-    this.#events = new DirectoryEvents(path, {
-      onName: (name, movedFrom) => this.#enqueue(name, movedFrom),
+    this.#absences = new Absences(massRemoval, Math.max(settleMs, MIN_ABSENCE_MS));
+    const conditions = new DirectoryConditions(options.onCondition);
+    const events = new DirectoryEvents(path, {
+      onName: (name, movedFrom) => this.#lookSoon(name, movedFrom),
       onDirectory: () => this.#scanWithin(0),
       onBurst: () => this.#scanWithin(AFTER_BURST_MS),
+    });
+    const { holdMs } = massRemoval;
+    this.#lister = new Lister({ path, clock, rescanMs, holdMs, events, conditions });
+    this.#conditions = conditions;
+    this.#events = events;
+    this.#loop = new WorkLoop(clock, {
+      step: () => this.#step(),
+      nextAt: () => Math.min(this.#scanAt, this.#absences.judgeAt, this.#looks.nextAt),
     });
   }
 
@@ -129,6 +107,11 @@ export class WatchedDirectory {
     return this.#ledger.standing(name) === 'reported';
   }
 
+  /** Whether it was told to expect that name, and has not found out yet. */
+  expects(name: string): boolean {
+    return this.#ledger.standing(name) === 'expected';
+  }
+
   /** Whether a file of that name is known at all, also one that is still being written. */
   knows(name: string): boolean {
     return this.#ledger.standing(name) !== undefined;
@@ -137,25 +120,26 @@ export class WatchedDirectory {
   /** Reads the whole directory; resolves when everything it found has been reported. */
   async scan(): Promise<void> {
     this.#scanAt = 0;
-    await this.#until(() => this.#scanAt !== 0 && this.#isSettled());
+    await this.#loop.until((isLate) => {
+      if (this.#scanAt === 0 || this.#looks.size > 0) return false;
+      return isLate || !(this.#looks.isSettling() || this.#absences.isPending());
+    });
   }
 
   /** Looks at one name; resolves when what is there has been reported (a busy file is not waited for). */
   async look(name: string): Promise<void> {
-    this.#enqueue(name, undefined);
-    await this.#until(
-      () =>
-        !this.#ready.has(name) &&
-        this.#later.get(name)?.why !== 'settle' &&
-        !this.#absences.isPending(this.#now(), name),
-    );
+    this.#lookSoon(name);
+    await this.#loop.until((isLate) => {
+      if (this.#scanAt === 0 || this.#looks.isReady(name)) return false;
+      return isLate || !(this.#looks.isSettling(name) || this.#absences.isPending(name));
+    });
   }
 
   /** Reports `name` again as if it were new: another directory had the word on it. */
   reveal(name: string): void {
     if (!this.knows(name)) return;
     this.#ledger.unsay(name);
-    this.#enqueue(name, undefined);
+    this.#lookSoon(name);
   }
 
   /** Takes names for known that an earlier emperor left running and that no scan found. */
@@ -164,7 +148,7 @@ export class WatchedDirectory {
       this.#ledger.expect(name);
       this.#absences.add(name, this.#now());
     }
-    this.#schedule();
+    this.#loop.schedule();
   }
 
   /** No longer configured: everything in it counts as removed; or configured again. */
@@ -178,149 +162,82 @@ export class WatchedDirectory {
   close(): void {
     this.#isClosed = true;
     this.#events.disarm();
-    this.#cancelAlarm?.();
-    if (this.#isRetired) for (const kind of [...this.#conditions.keys()]) this.#clear(kind);
-    this.#wake();
+    if (this.#isRetired) this.#conditions.clearAll();
+    this.#loop.close();
   }
 
-  // ── the loop ─────────────────────────────────────────────────────────────────────────────────
+  // ── what to do next ──────────────────────────────────────────────────────────────────────────
 
   #now(): number {
     return this.#options.clock.monotonic();
   }
 
-  #enqueue(name: string, movedFrom: string | undefined): void {
-    if (movedFrom !== undefined || !this.#ready.has(name)) this.#ready.set(name, movedFrom);
-    this.#schedule();
+  #lookSoon(name: string, movedFrom?: string): void {
+    this.#looks.add(name, movedFrom);
+    this.#loop.schedule();
   }
 
   #scanWithin(ms: number): void {
     this.#scanAt = ms === 0 ? 0 : Math.min(this.#scanAt, this.#now() + ms);
-    this.#schedule();
+    this.#loop.schedule();
   }
 
-  #schedule(): void {
-    if (this.#isRunning || this.#isScheduled || this.#isClosed) return;
-    this.#isScheduled = true;
-    setImmediate(() => {
-      this.#isScheduled = false;
-      void this.#run();
-    });
-  }
-
-  async #run(): Promise<void> {
-    if (this.#isRunning || this.#isClosed) return;
-    this.#isRunning = true;
-    this.#cancelAlarm?.();
-    while (!this.#isClosed) {
-      const now = this.#now();
-      if (this.#laterAt <= now) this.#promote(now);
-      if (this.#scanAt <= now) await this.#scanNow();
-      else if (this.#absences.judgeAt <= now) await this.#judge();
-      else if (this.#ready.size > 0) this.#lookSlice();
-      else break;
-      this.#wake();
-      if (this.#ready.size > 0) await nextTurn();
-    }
-    this.#isRunning = false;
-    this.#wake();
-    this.#setAlarm();
-  }
-
-  /** Makes the looks ready that are due. */
-  #promote(now: number): void {
-    this.#laterAt = Infinity;
-    for (const [name, { at }] of this.#later) {
-      if (at <= now) this.#enqueue(name, undefined);
-      else this.#laterAt = Math.min(this.#laterAt, at);
-    }
-  }
-
-  #postpone(name: string, later: Later): void {
-    this.#later.set(name, later);
-    this.#laterAt = Math.min(this.#laterAt, later.at);
-  }
-
-  #setAlarm(): void {
-    if (this.#isClosed) return;
-    const at = Math.min(this.#scanAt, this.#absences.judgeAt, this.#laterAt);
-    if (at === Infinity) return;
-    const waitMs = Math.ceil(Math.max(0, at - this.#now()));
-    this.#cancelAlarm = this.#options.clock.after(waitMs, () => void this.#run());
-  }
-
-  #until(isDone: () => boolean): Promise<void> {
-    const deadline = this.#now() + LONGEST_WAIT_MS;
-    return new Promise((resolve) => {
-      const isOver = () => {
-        const isEnd = this.#isClosed || isDone() || this.#now() > deadline;
-        if (isEnd) resolve();
-        return isEnd;
-      };
-      this.#waiting = [...this.#waiting, isOver];
-      this.#schedule();
-    });
-  }
-
-  #wake(): void {
-    if (this.#waiting.length > 0) this.#waiting = this.#waiting.filter((isOver) => !isOver());
-  }
-
-  #isSettled(): boolean {
-    if (this.#ready.size > 0 || this.#absences.isPending(this.#now())) return false;
-    for (const { why } of this.#later.values()) if (why === 'settle') return false;
+  async #step(): Promise<boolean> {
+    const now = this.#now();
+    this.#looks.promote(now);
+    if (this.#scanAt <= now) await this.#scanNow();
+    else if (this.#absences.judgeAt <= now) await this.#judge();
+    else if (this.#looks.size > 0) this.#lookSlice();
+    else return false;
     return true;
   }
 
   // ── looking at files ─────────────────────────────────────────────────────────────────────────
 
   #lookSlice(): void {
+    if (!this.#isRetired && !this.#lister.isAsListed()) {
+      this.#scanFirst();
+      return;
+    }
     const end = this.#now() + SLICE_MS;
     const batch: Sighting[] = [];
-    let reads = 0;
-    for (const [name, movedFrom] of this.#ready) {
-      if (reads >= READS_PER_SLICE || this.#now() > end) break;
-      reads += 1;
-      this.#ready.delete(name);
-      const sighting = this.#lookAt(name, movedFrom);
+    for (let reads = 0; reads < READS_PER_SLICE && this.#now() <= end; reads += 1) {
+      const look = this.#looks.take();
+      if (!look) break;
+      const sighting = this.#lookAt(look);
       if (sighting) batch.push(sighting);
     }
     if (batch.length > 0) this.#options.onSightings(batch);
     if (this.#absences.size === 0) this.#endHold();
   }
 
-  #lookAt(name: string, movedFrom: string | undefined): Sighting | undefined {
-    const tries = this.#later.get(name)?.tries ?? 0;
-    this.#later.delete(name);
+  /** What the path leads to now may be no vassal directory: a scan decides, and finds the same files. */
+  #scanFirst(): void {
+    this.#looks.clear();
+    this.#scanWithin(0);
+  }
+
+  #lookAt(look: Look): Sighting | undefined {
+    const { name } = look;
     if (this.#isRetired || this.#conditions.has('directory-unmounted')) return undefined;
-    const outcome = this.#ledger.look(name, movedFrom);
-    if (outcome.kind !== 'missing') this.#absences.drop(name);
-    switch (outcome.kind) {
-      case 'news':
-        return outcome.sighting;
-      case 'same':
-        return undefined;
-      case 'missing':
-        this.#miss(name);
-        return undefined;
-      case 'unsettled':
-        this.#postpone(name, { at: this.#now() + outcome.waitMs, why: 'settle', tries });
-        return undefined;
-      case 'busy':
-        this.#retry(name, tries);
-    }
+    const outcome = this.#ledger.look(name, look.movedFrom);
+    if (outcome.kind === 'missing') this.#miss(name);
+    else this.#absences.drop(name);
+    if (outcome.kind !== 'busy') this.#longBusy.delete(name);
+    if (outcome.kind === 'news') return outcome.sighting;
+    if (outcome.kind === 'unsettled') this.#looks.settle(look, this.#now() + outcome.waitMs);
+    if (outcome.kind === 'busy') this.#retry(look);
     return undefined;
   }
 
-  #retry(name: string, tries: number): void {
-    if (tries === LONG_BUSY_TRIES) {
-      this.#options.log.warn(
-        { file: this.#ledger.fileOf(name) },
-        'a writer holds this vassal file open; it is read when the writer has closed it',
-      );
-    }
-    const waitMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(tries, 10), LAST_RETRY_MS);
-    this.#postpone(name, { at: this.#now() + waitMs, why: 'busy', tries: tries + 1 });
+  #retry(look: Look): void {
+    const busyMs = this.#looks.retry(look, this.#now());
+    if (busyMs < LONG_BUSY_MS || this.#longBusy.has(look.name)) return;
+    this.#longBusy.add(look.name);
+    this.#options.log.warn(
+      { file: this.#ledger.fileOf(look.name) },
+      'a writer holds this vassal file open; it is read when the writer has closed it',
+    );
   }
 
   // ── scanning ─────────────────────────────────────────────────────────────────────────────────
@@ -328,81 +245,18 @@ export class WatchedDirectory {
   async #scanNow(): Promise<void> {
     this.#scanAt = Infinity;
     this.#events.resetBurst();
-    const listed = this.#isRetired ? new Set<string>() : await this.#list();
-    this.#hasEvidence = listed !== undefined;
-    if (listed) {
-      await this.#compare(listed);
-      for (const name of this.#ledger.names()) if (!listed.has(name)) this.#miss(name);
-      // What a replaced directory lacks was held and said for as long as a mass removal is.
-      if (this.#isHoldServed) this.#absences.endHoldAt(this.#now());
-      this.#isHoldServed = false;
-      if (this.#absences.size > 0) await this.#judge();
-    }
+    const listing = this.#isRetired ? EMPTIED : await this.#lister.list(this.#ledger.size);
+    this.#hasEvidence = listing?.isProof ?? false;
+    if (listing) await this.#compare(listing.names);
+    if (listing?.isProof) await this.#missOthers(listing);
     // A request that came meanwhile stays.
-    const now = this.#now();
-    const adoptAt = (this.#stranger?.since ?? Infinity) + this.#options.massRemoval.holdMs;
-    const nextAt = now + this.#options.rescanMs;
-    this.#scanAt = Math.min(this.#scanAt, adoptAt > now ? Math.min(adoptAt, nextAt) : nextAt);
+    this.#scanAt = Math.min(this.#scanAt, this.#lister.nextAt());
   }
 
-  /** Lists the vassals' files; undefined if what is there now proves no absence. */
-  async #list(): Promise<ReadonlySet<string> | undefined> {
-    const listed = new Set<string>();
-    let found: DirectoryIdentity;
-    let failure: string | undefined;
-    try {
-      found = readIdentity(this.path);
-      // Before the listing, so that nothing comes in between.
-      failure = this.#events.arm(found);
-      for (const file of await readNames(this.path)) {
-        const name = vassalNameOfFile(file);
-        if (name !== undefined) listed.add(name);
-      }
-      if (!sameDirectory(found, readIdentity(this.path))) {
-        this.#scanWithin(AFTER_BURST_MS);
-        return undefined;
-      }
-    } catch (error) {
-      // Whatever it is (ENOENT, EACCES, EIO, ESTALE): the directory proves nothing now.
-      this.#events.disarm();
-      this.#say('directory-unreadable', unreadableMessage(this.path, error));
-      return undefined;
-    }
-    if (this.#isClosed || this.#isRetired) return undefined;
-    this.#clear('directory-unreadable');
-    if (failure === undefined) this.#clear('no-file-events');
-    else this.#say('no-file-events', noEventsMessage(this.path, failure, this.#options.rescanMs));
-    if (this.#isTrusted(found, listed.size)) return listed;
-    if (!this.#conditions.has('directory-unmounted')) await this.#compare(listed);
-    return undefined;
-  }
-
-  /** Whether the directory that was read is one whose absences count. */
-  #isTrusted(found: DirectoryIdentity, listedFiles: number): boolean {
-    const { holdMs } = this.#options.massRemoval;
-    const verdict = judgeDirectory({
-      now: this.#now(),
-      trusted: this.#identity,
-      stranger: this.#stranger,
-      found,
-      knownFiles: this.#ledger.size,
-      listedFiles,
-      holdMs,
-    });
-    if (verdict.kind === 'unmounted' || verdict.kind === 'replaced') {
-      this.#stranger = verdict.stranger;
-      const isUnmounted = verdict.kind === 'unmounted';
-      this.#clear(isUnmounted ? 'directory-replaced' : 'directory-unmounted');
-      if (isUnmounted) this.#say('directory-unmounted', unmountedMessage(this.path));
-      else this.#say('directory-replaced', replacedMessage(this.path, listedFiles, holdMs));
-      return false;
-    }
-    this.#isHoldServed = verdict.kind === 'adopted';
-    this.#identity = found;
-    this.#stranger = undefined;
-    this.#clear('directory-replaced');
-    this.#clear('directory-unmounted');
-    return true;
+  async #missOthers({ names, isHoldServed }: Listing): Promise<void> {
+    for (const name of this.#ledger.names()) if (!names.has(name)) this.#miss(name);
+    if (isHoldServed) this.#absences.endHoldAt(this.#now());
+    await this.#judge();
   }
 
   /** Finds the files that differ from what is known, giving way to other work in between. */
@@ -417,8 +271,8 @@ export class WatchedDirectory {
         if (this.#isClosed) return;
         end = this.#now() + SLICE_MS;
       }
-      if (this.#later.has(name)) continue;
-      if (this.#absences.has(name) || this.#ledger.differs(name)) this.#enqueue(name, undefined);
+      if (this.#looks.has(name)) continue;
+      if (this.#absences.has(name) || this.#ledger.differs(name)) this.#looks.add(name);
     }
   }
 
@@ -434,7 +288,7 @@ export class WatchedDirectory {
     await this.#dropReturned();
     if (this.#absences.size === 0) return this.#endHold();
     // Without proof they wait; every scan comes back to them.
-    if (!this.#isProven()) return this.#absences.postpone();
+    if (!this.#isRetired && !this.#lister.isProven()) return this.#absences.postpone();
     const verdict = this.#absences.judge({
       now: this.#now(),
       knownFiles: this.#ledger.size,
@@ -445,12 +299,9 @@ export class WatchedDirectory {
     // Files may still be vanishing: said with the count of a whole scan.
     if (verdict.isNew) return this.#scanWithin(0);
     if (this.#conditions.has('mass-removal')) return;
-    const seconds = Math.ceil((verdict.until - this.#now()) / 1000);
-    this.#say(
-      'mass-removal',
-      `${verdict.count} of ${this.#ledger.size} vassal files vanished at once from ${this.path}; ` +
-        `their vassals are stopped in ${seconds} s unless the files come back`,
-    );
+    const { count, until } = verdict;
+    const removal = { count, knownFiles: this.#ledger.size, inMs: until - this.#now() };
+    this.#conditions.say('mass-removal', massRemovalMessage(this.path, removal));
   }
 
   /** Forgets absences whose file is there again. */
@@ -465,24 +316,14 @@ export class WatchedDirectory {
       }
       if (!this.#ledger.exists(name)) continue;
       this.#absences.drop(name);
-      this.#enqueue(name, undefined);
-    }
-  }
-
-  #isProven(): boolean {
-    if (this.#isRetired) return true;
-    try {
-      return this.#identity !== undefined && sameDirectory(this.#identity, readIdentity(this.path));
-    } catch {
-      // Whatever keeps it from being looked at, the next scan says it.
-      return false;
+      this.#looks.add(name);
     }
   }
 
   #remove(names: readonly string[]): void {
     for (const name of names) {
       this.#ledger.forget(name);
-      this.#later.delete(name);
+      this.#looks.forget(name);
     }
     const batch = names.map((name) => ({
       kind: 'gone' as const,
@@ -495,47 +336,9 @@ export class WatchedDirectory {
 
   #endHold(): void {
     this.#absences.settle();
-    this.#clear('mass-removal');
-  }
-
-  // ── conditions ───────────────────────────────────────────────────────────────────────────────
-
-  #say(kind: ConditionKind, message: string): void {
-    if (this.#conditions.get(kind) === message) return;
-    this.#conditions.set(kind, message);
-    this.#options.onCondition(kind, true, message);
-  }
-
-  #clear(kind: ConditionKind): void {
-    const message = this.#conditions.get(kind);
-    if (message === undefined) return;
-    this.#conditions.delete(kind);
-    this.#options.onCondition(kind, false, message);
+    this.#conditions.clear('mass-removal');
   }
 }
 
-function unreadableMessage(path: string, error: unknown): string {
-  return `Cannot read ${path}: ${messageOf(error)}; its vassals stay as they are`;
-}
-
-function noEventsMessage(path: string, failure: string, rescanMs: number): string {
-  return (
-    `Cannot watch ${path}: ${failure}; changes are found by a scan every ${rescanMs / 1000} s ` +
-    '(raise fs.inotify.max_user_watches and fs.inotify.max_user_instances)'
-  );
-}
-
-function unmountedMessage(path: string): string {
-  return (
-    `${path} is no longer mounted; its vassals stay as they are until it is back ` +
-    '(if it was unmounted for good, restart the emperor)'
-  );
-}
-
-function replacedMessage(path: string, count: number, holdMs: number): string {
-  const what = `${path} is another directory than the one first opened`;
-  if (count === 0) {
-    return `${what} and has no vassal file; vassals stay as they are until it has one`;
-  }
-  return `${what}; its files are applied, vassals without a file are stopped after ${holdMs / 1000} s`;
-}
+/** What a directory that is no longer configured counts as. */
+const EMPTIED: Listing = { names: new Set(), isProof: true, isHoldServed: false };

@@ -10,10 +10,16 @@ export interface DirectoryIdentity {
   readonly ino: bigint;
   /** Numbers repeat (ext4 gives a new directory the old one's, a remounted tmpfs too); births do not. */
   readonly bornNs: bigint;
-  /** False where `bornNs` may be the time of the last change: without statx(2) Node says so. */
+  /** False where `bornNs` may be the time of the last change, which moves. */
   readonly isBirthSure: boolean;
   readonly isMountPoint: boolean;
 }
+
+/**
+ * Whether Node tells births by statx(2), which leaves 0 where a file system keeps none, as proc(5). Where
+ * statx is refused (old sandboxes), Node gives the time of the last change instead.
+ */
+const KNOWS_BIRTHS = statSync('/proc/self', { bigint: true }).birthtimeNs === 0n;
 
 /** Reads the identity of the directory at `path`; throws Node's error, ENOTDIR if it is none. */
 export function readIdentity(path: string): DirectoryIdentity {
@@ -25,7 +31,7 @@ export function readIdentity(path: string): DirectoryIdentity {
     dev,
     ino,
     bornNs: birthtimeNs,
-    isBirthSure: birthtimeNs > 0n && birthtimeNs !== ctimeNs,
+    isBirthSure: birthtimeNs > 0n && (KNOWS_BIRTHS || birthtimeNs !== ctimeNs),
     isMountPoint: dev !== above.dev,
   };
 }

@@ -89,10 +89,10 @@ export class FileLedger {
     if (!this.#known.has(name)) this.#known.set(name, { ...MET, standing: 'expected' });
   }
 
-  /** Makes the next look at a known file news. */
+  /** Makes the next look at a known file news, and the next scan look. */
   unsay(name: string): void {
-    const known = this.#known.get(name);
-    if (known) this.#known.set(name, { ...known, sha256: undefined, refusal: undefined });
+    const standing = this.standing(name);
+    if (standing) this.#known.set(name, { ...MET, standing });
   }
 
   exists(name: string): boolean {
@@ -155,12 +155,16 @@ export class FileLedger {
     return this.#options.clock.now() - Number(ns / 1000n) / 1000;
   }
 
+  #isRacy({ ctimeNs }: FileSignature): boolean {
+    return this.#ageMs(ctimeNs) < RACY_MS;
+  }
+
   #accept(name: string, reading: Content): FileOutcome {
     const { text, sha256, owner, signature } = reading;
     const before = this.#known.get(name);
     const isSame = before?.sha256 === sha256 && sameOwner(before.owner, owner);
     const isTouched = isSame && timesMoved(before.signature, signature);
-    const isRacy = this.#ageMs(signature.ctimeNs) < RACY_MS;
+    const isRacy = this.#isRacy(signature);
     this.#known.set(name, { ...MET, signature, sha256, owner, standing: 'reported', isRacy });
     if (isSame && !isTouched) return { kind: 'same' };
     const file = this.fileOf(name);
@@ -173,7 +177,8 @@ export class FileLedger {
   #refuse(name: string, { diagnostics, signature }: Refusal): FileOutcome {
     const refusal = JSON.stringify(diagnostics);
     const isSame = this.#known.get(name)?.refusal === refusal;
-    this.#known.set(name, { ...MET, signature, refusal, standing: 'reported' });
+    const isRacy = signature !== undefined && this.#isRacy(signature);
+    this.#known.set(name, { ...MET, signature, refusal, standing: 'reported', isRacy });
     if (isSame) return { kind: 'same' };
     const file = this.fileOf(name);
     return { kind: 'news', sighting: { kind: 'refused', name, file, diagnostics } };

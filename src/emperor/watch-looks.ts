@@ -53,11 +53,15 @@ export class PendingLooks {
     return { name, movedFrom, busySince };
   }
 
-  /** A writer has it open. The longer it does, the less it hurts to notice its end late. */
-  retry({ name, busySince }: Look, now: number): void {
+  /**
+   * A writer has it open. The longer it does, the less it hurts to notice its end late. Returns for how long
+   * it has had it.
+   */
+  retry({ name, busySince }: Look, now: number): number {
     const since = busySince ?? now;
     const waitMs = Math.min(Math.max(FIRST_RETRY_MS, (now - since) / 8), LAST_RETRY_MS);
     this.#postpone(name, { at: now + waitMs, why: 'busy', busySince: since });
+    return now - since;
   }
 
   /** It was written a moment ago: looks again when that has settled. */
@@ -85,19 +89,16 @@ export class PendingLooks {
     return this.#ready.has(name) || this.#later.has(name);
   }
 
-  /** Whether a look at it (or at anything) is a matter of milliseconds; that of a busy file is not. */
-  isPending(name?: string): boolean {
-    if (name !== undefined) {
-      return this.#ready.has(name) || this.#later.get(name)?.why === 'unsettled';
-    }
-    if (this.#ready.size > 0) return true;
-    for (const { why } of this.#later.values()) if (why === 'unsettled') return true;
-    return false;
+  /** Whether it is to be looked at now. */
+  isReady(name: string): boolean {
+    return this.#ready.has(name);
   }
 
-  /** Whether something is ready, late or not: see WorkLoop.until(). */
-  isReady(name?: string): boolean {
-    return name === undefined ? this.#ready.size > 0 : this.#ready.has(name);
+  /** Whether it (or anything) has only to settle, which is a matter of milliseconds. */
+  isSettling(name?: string): boolean {
+    if (name !== undefined) return this.#later.get(name)?.why === 'unsettled';
+    for (const { why } of this.#later.values()) if (why === 'unsettled') return true;
+    return false;
   }
 
   forget(name: string): void {

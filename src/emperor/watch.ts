@@ -7,7 +7,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { MASS_REMOVAL, type RemovalPolicy } from './mass-removal.ts';
 import type { Sighting } from './sighting.ts';
-import { type ConditionKind, WatchedDirectory } from './watch-directory.ts';
+import type { ConditionKind } from './watch-conditions.ts';
+import { WatchedDirectory } from './watch-directory.ts';
+import { Shadows } from './watch-shadows.ts';
 
 export interface WatchCondition {
   readonly kind: ConditionKind | 'duplicate-name';
@@ -35,12 +37,16 @@ export class VassalWatch {
   /** In order of precedence; those that are no longer configured stand last until they are empty. */
   #directories: readonly WatchedDirectory[];
   #retired: readonly WatchedDirectory[] = [];
-  /** Names that a later directory has in vain, with what was said of them. */
-  readonly #shadowed = new Map<string, WatchCondition>();
+  readonly #shadows: Shadows;
+  /** Changes of the directories, one after another. */
+  #change: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: VassalWatchOptions) {
     this.#options = options;
+    this.#shadows = new Shadows((directory, active, message) =>
+      options.onCondition({ kind: 'duplicate-name', directory, message, active }),
+    );
     this.#directories = [...new Set(options.directories)].map((path) => this.#open(path));
   }
 
@@ -53,9 +59,10 @@ export class VassalWatch {
     for (const directory of this.#directories) await directory.scan();
     const orphans = expected.filter((name) => !this.#directories.some((one) => one.knows(name)));
     if (orphans.length === 0) return;
-    // One that could not be read may well hold their files: there they wait for proof.
-    const place = this.#directories.find((one) => !one.hasEvidence) ?? this.#directories[0];
-    place?.expect(orphans);
+    // One that could not be read may well hold their files: each such has to show that it does not.
+    const unread = this.#directories.filter((one) => !one.hasEvidence);
+    const places = unread.length > 0 ? unread : this.#directories.slice(0, 1);
+    for (const place of places) place.expect(orphans);
   }
 
   /** Reads all directories again; resolves when everything that differs has been reported. */
@@ -69,20 +76,38 @@ export class VassalWatch {
   }
 
   /** Follows a change of emperor.ini: what is in a directory no longer named counts as removed. */
-  async setDirectories(paths: readonly string[]): Promise<void> {
+  setDirectories(paths: readonly string[]): Promise<void> {
+    this.#change = this.#change.then(() => this.#exchange(new Set(paths)));
+    return this.#change;
+  }
+
+  async #exchange(wanted: ReadonlySet<string>): Promise<void> {
+    const shared = this.#shadows.names();
     const open = new Map(this.#all().map((directory) => [directory.path, directory]));
-    const wanted = new Set(paths);
     this.#directories = [...wanted].map((path) => open.get(path) ?? this.#open(path));
     this.#retired = [...open.values()].filter(({ path }) => !wanted.has(path));
     for (const directory of this.#directories) {
       directory.retire(false);
       await directory.scan();
     }
+    // Not before: a file that was moved from one directory to another never vanished.
     for (const directory of this.#retired) directory.retire(true);
     await Promise.all(this.#retired.map((directory) => directory.scan()));
     this.#dropEmpty();
-    // The order may have changed: each name is told anew by the directory that wins now.
-    for (const name of [...this.#shadowed.keys()]) this.#settleShadow(name, true);
+    await this.#revealWinners(shared);
+  }
+
+  /** The order may have changed: each name that several have is told anew by the directory that wins now. */
+  async #revealWinners(shared: readonly string[]): Promise<void> {
+    const looks: Promise<void>[] = [];
+    for (const name of new Set([...shared, ...this.#shadows.names()])) {
+      const winner = this.#directories.find((directory) => directory.has(name));
+      winner?.reveal(name);
+      if (winner) looks.push(winner.look(name));
+      this.#settleShadow(name);
+    }
+    this.#shadows.tell();
+    await Promise.all(looks);
   }
 
   close(): void {
@@ -114,20 +139,18 @@ export class VassalWatch {
   /** Lets through what the winning directory says of a name. */
   #merge(from: WatchedDirectory, batch: readonly Sighting[]): void {
     if (this.#isClosed) return;
-    const told: Sighting[] = [];
-    for (const sighting of batch) {
-      const { name } = sighting;
-      const winner = this.#all().find((directory) => directory.has(name));
-      if (sighting.kind === 'gone') {
-        if (!winner) told.push(sighting);
-        else if (this.#precedes(from, winner)) winner.reveal(name);
-      } else if (winner === from) {
-        told.push(sighting);
-      }
-      this.#settleShadow(name, false);
-    }
+    const told = batch.filter((sighting) => this.#counts(from, sighting));
+    for (const { name } of batch) this.#settleShadow(name);
+    this.#shadows.tell();
     if (told.length > 0) this.#options.onSightings(told);
     this.#dropEmpty();
+  }
+
+  #counts(from: WatchedDirectory, { kind, name }: Sighting): boolean {
+    const winner = this.#all().find((directory) => directory.has(name));
+    if (kind !== 'gone') return winner === from;
+    if (winner && this.#precedes(from, winner)) winner.reveal(name);
+    return !winner && !this.#all().some((directory) => directory.expects(name));
   }
 
   #precedes(a: WatchedDirectory, b: WatchedDirectory): boolean {
@@ -135,30 +158,12 @@ export class VassalWatch {
     return all.indexOf(a) < all.indexOf(b);
   }
 
-  #settleShadow(name: string, mustReveal: boolean): void {
+  #settleShadow(name: string): void {
     const holders = this.#directories.filter((directory) => directory.has(name));
-    const before = this.#shadowed.get(name);
-    const [winner, loser] = holders;
-    if (winner && mustReveal) winner.reveal(name);
-    const message =
-      winner && loser
-        ? `${loser.path}/${name}.ini is ignored: ${winner.path}/${name}.ini has the same name ` +
-          'and its directory stands first; rename or remove one of them'
-        : undefined;
-    if (before?.message === message) return;
-    if (before) this.#options.onCondition({ ...before, active: false });
-    if (message === undefined || !loser) {
-      this.#shadowed.delete(name);
-      return;
-    }
-    const condition: WatchCondition = {
-      kind: 'duplicate-name',
-      directory: loser.path,
-      message,
-      active: true,
-    };
-    this.#shadowed.set(name, condition);
-    this.#options.onCondition(condition);
+    this.#shadows.settle(
+      name,
+      holders.map(({ path }) => path),
+    );
   }
 
   #dropEmpty(): void {
