@@ -1,5 +1,5 @@
 /** The first minute of a newcomer: `npm start` in the checkout, and the samples do what they say. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, cpSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -79,11 +79,13 @@ describe('npm start', () => {
 });
 
 describe('the samples', () => {
-  test('are what the test knows, and valid', () => {
-    const names = readdirSync(join(ROOT, 'vassals')).filter((name) => name.endsWith('.ini'));
-    expect(names.sort()).toEqual(SAMPLES.map((name) => `${name}.ini`));
-    const check = ['check', '--ini', 'emperor.ini'];
-    expect(() => execFileSync('bin/emperor', check, { cwd: ROOT, stdio: 'pipe' })).not.toThrow();
+  test('are valid', () => {
+    const files = SAMPLES.map((name) => `vassals/${name}.ini`);
+    const { status, stdout } = spawnSync('bin/emperor', ['check', 'emperor.ini', ...files], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
   });
 
   test('run from a clone of an ordinary user, who owns emperor.ini and the vassal files', async () => {
