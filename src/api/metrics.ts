@@ -57,8 +57,10 @@ function emperorMetrics(stats: EmperorStats): readonly Metric[] {
     gauge('emperor_ini_valid', 'Whether emperor.ini as it is on disk is valid.', [
       { value: stats.diagnostics.some(({ severity }) => severity === 'error') ? 0 : 1 },
     ]),
-    ...Object.entries(stats.counters).map(([name, value]) =>
-      counter(`emperor_${snake(name)}_total`, `Count of ${name}.`, [{ value }]),
+    counter(
+      'emperor_events_total',
+      'What happened, by kind; `emperor events` shows it.',
+      Object.entries(stats.counters).map(([event, value]) => ({ labels: { event }, value })),
     ),
   ];
 }
@@ -117,8 +119,4 @@ function renderLabels(labels: Sample['labels']): string {
 
 function escapeLabel(value: string): string {
   return value.replaceAll(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
-}
-
-function snake(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`).replaceAll(/\W/g, '_');
 }

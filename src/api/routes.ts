@@ -102,10 +102,11 @@ export function parseName(text: string): string {
 
 function waitFor(governor: Governor, request: RouteRequest): Promise<WaitResult> {
   const { name, query, signal } = request;
+  const wanted = parseWaitQuery(query);
   const left = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(shuttingDown()), { once: true });
   });
-  return Promise.race([governor.wait(name, parseWaitQuery(query)), left]);
+  return Promise.race([governor.wait(name, wanted), left]);
 }
 
 function shuttingDown(): EmperorError {

@@ -3,8 +3,9 @@
  * and mode, and renamed into place: nobody else can connect at any moment, a stale socket is replaced, and
  * the server that closes never removes the socket of its successor.
  */
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { EmperorError, ERRORS, messageOf } from '../base/errors.ts';
+import { EmperorError, ERRORS, isErrno, messageOf } from '../base/errors.ts';
 import { Scope } from '../base/scope.ts';
 import type { Governor } from '../emperor/governor.ts';
 import { EVENT_STREAM_TYPE, formatEvent } from './event-stream.ts';
@@ -43,6 +44,7 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: MAX_NAME_LENGTH },
+    clientErrorHandler: refuseJunk,
     frameworkErrors: (error, _, reply) => void sendError(reply, error, options.onBug),
   });
   app.setNotFoundHandler((request, reply) => sendError(reply, noRoute(request), options.onBug));
@@ -161,6 +163,22 @@ function sendError(reply: FastifyReply, error: unknown, onBug: (error: unknown) 
   const { status, body } = answerOf(error);
   if (status === 500 && !(error instanceof EmperorError)) onBug(error);
   return reply.code(status).type('application/json').send({ error: body });
+}
+
+/** What is no HTTP, or a header too long: answered by hand, since there is no request to reply to. */
+function refuseJunk(error: Error, socket: Socket): void {
+  if (!socket.writable || isErrno(error, 'ECONNRESET')) {
+    socket.destroy();
+    return;
+  }
+  const body = JSON.stringify({ error: { code: 'bad-usage', message: messageOf(error) } });
+  const head = [
+    'HTTP/1.1 400 Bad Request',
+    'connection: close',
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function answerOf(error: unknown): { readonly status: number; readonly body: object } {

@@ -39,7 +39,15 @@ export function createLog(options: LogOptions): FileLog {
   const file = options.file === undefined ? null : openFile(options.file);
   const { level } = options;
   const streams = [talk, ...(file ? [file] : [])].map((stream) => ({ level, stream }));
-  const log = pino({ level, base: null }, pino.multistream(streams));
+  const log = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    pino.multistream(streams),
+  );
   return Object.assign(log, { reopen: () => file?.reopen() });
 
   function prettyStderr({ colour = false }: LogOptions) {
@@ -47,6 +55,7 @@ export function createLog(options: LogOptions): FileLog {
     return pretty({
       colorize: colour,
       destination: 2,
+      singleLine: true,
       sync: true,
       translateTime: 'SYS:HH:MM:ss',
     });

@@ -1,6 +1,7 @@
 /** What a newcomer reads when the emperor is ready: three commands to try. Pure. */
 import { relative } from 'node:path';
 import { EMPEROR_OPTIONS } from '../config/options/emperor.ts';
+import type { VassalStatus } from '../emperor/governor.ts';
 import type { Globals } from './call.ts';
 
 export interface BannerSource {
@@ -10,7 +11,7 @@ export interface BannerSource {
   readonly runDirectory: string;
   /** emperor.ini. */
   readonly file: string;
-  readonly vassals: readonly string[];
+  readonly vassals: readonly Pick<VassalStatus, 'name' | 'state' | 'failures'>[];
   readonly workingDirectory?: string;
 }
 
@@ -18,7 +19,7 @@ export function renderBanner(source: BannerSource): string {
   const program = shortest(source.program, source.workingDirectory);
   const isDefault = source.runDirectory === EMPEROR_OPTIONS.runDirectory.default;
   const command = isDefault ? program : `${program} --ini ${source.globals.ini ?? source.file}`;
-  const [name] = source.vassals;
+  const name = bestOf(source.vassals)?.name;
   const tries =
     name === undefined
       ? ['check', 'distro ls', 'doctor']
@@ -30,6 +31,12 @@ export function renderBanner(source: BannerSource): string {
     'Ctrl-C stops everything.',
     '',
   ].join('\n');
+}
+
+/** One that runs and has never failed, so that there is something to see. */
+function bestOf(vassals: BannerSource['vassals']): BannerSource['vassals'][number] | undefined {
+  const sound = vassals.filter(({ failures }) => failures === 0);
+  return sound.find(({ state }) => state === 'running') ?? sound[0] ?? vassals[0];
 }
 
 function count(vassals: number): string {

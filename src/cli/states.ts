@@ -20,9 +20,11 @@ export function stateColour(state: VassalState): Colour {
 
 /** One line: what is wrong with a vassal; empty where nothing is. */
 export function troubleOf(vassal: VassalStatus, nowMs: number): string {
-  return [configTrouble(vassal), runTrouble(vassal), nextAttempt(vassal, nowMs)]
-    .filter((part) => part !== '')
-    .join('; ');
+  const ofConfig = configTrouble(vassal);
+  const ofRun = runTrouble(vassal);
+  // A vassal that failed because of its file says the same twice.
+  const parts = ofConfig.includes(ofRun) ? [ofConfig] : [ofConfig, ofRun];
+  return [...parts, nextAttempt(vassal, nowMs)].filter((part) => part !== '').join('; ');
 }
 
 function configTrouble({ config }: VassalStatus): string {

@@ -108,7 +108,7 @@ async function announce(emperor: RunningEmperor, globals: Globals): Promise<void
   say('ready');
   notify('READY=1');
   if (!isTalkTerminal() && readEnvironment('npm_lifecycle_event') !== 'start') return;
-  const vassals = emperor.governor.list().map(({ name }) => name);
+  const vassals = emperor.governor.list();
   const { runDirectory, file } = emperor.config;
   say(
     renderBanner({ program: process.argv[1] ?? 'emperor', globals, runDirectory, file, vassals }),

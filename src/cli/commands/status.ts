@@ -75,7 +75,11 @@ function sinceText(startedAt: string | null, nowMs: number): string {
 }
 
 function contentText({ config }: VassalStatus): string {
-  if (!config.valid) return 'invalid; what runs is the last good one';
+  if (!config.valid) {
+    return config.appliedSha256 === null
+      ? 'invalid, and nothing else was applied'
+      : 'invalid; the last good one stays in force';
+  }
   if (config.appliedSha256 === null) return 'not applied yet';
   return config.appliedSha256 === config.sha256 ? 'applied' : 'differs from what runs';
 }

@@ -1,0 +1,128 @@
+/** A Governor of three vassals for tests of what stands on top of it: API and CLI. Nothing runs. */
+import { EmperorError } from '../../src/base/errors.ts';
+import type {
+  EmperorEvent,
+  EmperorStats,
+  Governor,
+  VassalState,
+  VassalStatus,
+} from '../../src/emperor/governor.ts';
+import { VASSAL_STATES } from '../../src/emperor/governor.ts';
+
+export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}): VassalStatus {
+  return {
+    name,
+    state: 'running',
+    pid: 4242,
+    generation: 1,
+    startedAt: '2026-01-02T03:04:05.000Z',
+    ready: true,
+    distro: 'bookworm',
+    hostname: name,
+    uid: 200_000,
+    gid: 200_000,
+    address: null,
+    address6: null,
+    restarts: 0,
+    failures: 0,
+    nextAttemptAt: null,
+    lastExit: null,
+    lastError: null,
+    processes: [],
+    limits: {},
+    usage: { memoryBytes: null, cpuSeconds: null, pids: null },
+    network: { rxBytes: 0, txBytes: 0, rxPackets: 0, txPackets: 0, dropped: 0, denied: 0 },
+    config: {
+      file: `/vassals/${name}.ini`,
+      sha256: 'a'.repeat(64),
+      appliedSha256: 'a'.repeat(64),
+      valid: true,
+      diagnostics: [],
+    },
+    ...changes,
+  };
+}
+
+export function emperorStats(changes: Partial<EmperorStats> = {}): EmperorStats {
+  const none = Object.fromEntries(VASSAL_STATES.map((state) => [state, 0]));
+  return {
+    version: '1.2.3',
+    pid: 1,
+    startedAt: '2026-01-02T03:04:05.000Z',
+    ini: '/etc/emperor/emperor.ini',
+    runDir: '/run/emperor',
+    stateDir: '/var/lib/emperor',
+    logDir: '/var/log/emperor',
+    vassals: none as Record<VassalState, number>,
+    eventLoopDelayMs: { p50: 1, p99: 20, max: 30 },
+    memoryRssBytes: 1024,
+    cpuSeconds: 1.5,
+    launcher: { pid: 2, children: 0 },
+    counters: {},
+    diagnostics: [],
+    conditions: [],
+    ...changes,
+  };
+}
+
+export interface TestGovernor extends Governor {
+  /** What was asked of it, such as `stop blog`. */
+  readonly orders: string[];
+  /** How many listen to events now. */
+  listeners(): number;
+  /** Has an event happen. */
+  emit(event: EmperorEvent): void;
+}
+
+/** `blog` runs, `shop` is stopped, `bad` has an invalid file; `changes` replaces single answers. */
+export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
+  const vassals = new Map(
+    [
+      vassalStatus('bad', { state: 'failed', pid: null }),
+      vassalStatus('blog'),
+      vassalStatus('shop', { state: 'stopped', pid: null }),
+    ].map((vassal) => [vassal.name, vassal]),
+  );
+  const past: EmperorEvent[] = [];
+  const listeners = new Set<(event: EmperorEvent) => void>();
+  const orders: string[] = [];
+  const known = (name: string): VassalStatus => {
+    const vassal = vassals.get(name);
+    if (vassal) return vassal;
+    throw new EmperorError('no-such-vassal', `There is no vassal ${name}`);
+  };
+  return {
+    orders,
+    listeners: () => listeners.size,
+    emit(event) {
+      past.push(event);
+      for (const listener of listeners) listener(event);
+    },
+    list: () => [...vassals.values()],
+    status: async (name) => known(name),
+    act: async (name, action) => void orders.push(`${action} ${known(name).name}`),
+    purge: async (name) => void orders.push(`purge ${name}`),
+    wait: async () => ({ outcome: 'met', condition: 'running' }),
+    plan: async () => [],
+    jailPlan: (name) => ({
+      name,
+      generation: 1,
+      hash: 'h',
+      namespaces: ['fs'],
+      steps: [{ op: 'seccomp', filter: Uint8Array.of(1, 2, 3) }],
+    }),
+    text: (name) => ({ file: known(name).config.file, text: '[vassal]\n' }),
+    resolved: () => [{ key: 'hostname', value: 'blog', origin: 'built-in default' }],
+    execTarget: () => ({ program: '/p', socket: '/s', cwd: '/', env: [], shell: '/bin/sh' }),
+    events: (since) => past.filter(({ at }) => since === undefined || at >= since),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    distros: async () => [],
+    stats: () => emperorStats(),
+    rescan: async () => void orders.push('rescan'),
+    shutdown: async ({ stopVassals }) => void orders.push(`shutdown ${stopVassals}`),
+    ...changes,
+  };
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { renderFindings } from '../../../src/cli/commands/doctor.ts';
+import type { Facts } from '../../../src/cli/doctor/facts.ts';
+import { judgeMachine } from '../../../src/cli/doctor/judge.ts';
+
+const SOUND: Facts = {
+  uid: 0,
+  missingCapabilities: [],
+  kernelRelease: '6.1.0-40-amd64',
+  namespaces: { fs: null, ipc: null, uts: null, net: null, pid: null },
+  cgroupKind: 'v2',
+  openat2: null,
+  seccompActions: ['kill_process', 'errno', 'allow'],
+  leases: [{ directory: '/vassals', failure: null }],
+  tun: null,
+  inotifyInstances: 128,
+  inotifyWatches: 65_536,
+  openFiles: 1_048_576,
+  pidMax: 4_194_304,
+  ptyMax: 4096,
+  ptyUsed: 3,
+  builders: ['/usr/bin/mmdebstrap'],
+  isProgramBuilt: true,
+  distrosDirectory: '/distros',
+  distros: [
+    {
+      name: 'bookworm',
+      path: '/distros/bookworm',
+      osRelease: { id: 'debian', codename: 'bookworm', prettyName: 'Debian GNU/Linux 12' },
+      isUsable: true,
+      problems: [],
+      etcFiles: [],
+      missingEtcFiles: [],
+      hasShell: true,
+      hasBash: true,
+      setuidFiles: [],
+    },
+  ],
+  configErrors: 0,
+  nowMs: 2000,
+  builtMs: 1000,
+};
+
+const worst = (changes: Partial<Facts>) =>
+  judgeMachine({ ...SOUND, ...changes }).filter(({ verdict }) => verdict !== 'ok');
+
+test('a sound machine has nothing to fix', () => {
+  expect(worst({})).toEqual([]);
+});
+
+describe('every fault is told with a fix', () => {
+  const cases: readonly (readonly [string, 'warning' | 'problem', Partial<Facts>])[] = [
+    ['root', 'problem', { uid: 1000 }],
+    ['capabilities', 'problem', { missingCapabilities: ['sys_admin'] }],
+    ['capabilities', 'warning', { missingCapabilities: ['sys_resource'] }],
+    ['kernel', 'problem', { kernelRelease: '5.10.0-30-amd64' }],
+    ['kernel', 'problem', { openat2: 'ENOSYS' }],
+    ['namespaces', 'problem', { namespaces: { ...SOUND.namespaces, net: 'EPERM' } }],
+    ['cgroups', 'problem', { cgroupKind: null }],
+    ['seccomp', 'problem', { seccompActions: ['allow'] }],
+    ['leases', 'warning', { leases: [{ directory: '/nfs', failure: 'EINVAL' }] }],
+    ['tun', 'warning', { tun: 'ENOENT' }],
+    ['inotify', 'warning', { inotifyInstances: 1 }],
+    ['open files', 'warning', { openFiles: 1024 }],
+    ['processes', 'warning', { pidMax: 32_768 }],
+    ['ptys', 'warning', { ptyMax: 10, ptyUsed: 9 }],
+    ['init', 'problem', { isProgramBuilt: false }],
+    ['emperor.ini', 'warning', { configErrors: null }],
+    ['emperor.ini', 'problem', { configErrors: 2 }],
+    ['debian builder', 'warning', { builders: [] }],
+    ['distros', 'problem', { distros: [] }],
+    ['clock', 'problem', { nowMs: 0 }],
+  ];
+  test.each(cases)('%s: a %s', (topic, verdict, changes) => {
+    const findings = worst(changes);
+    expect(findings).toMatchObject([{ topic, verdict }]);
+    expect(findings[0]?.fix).toMatch(/\w{3}/);
+  });
+
+  test('an unusable distro, with what is wrong with it', () => {
+    const problem = {
+      severity: 'error',
+      path: '/d',
+      message: 'it lacks /proc',
+      fix: 'mkdir',
+    } as const;
+    const distros = SOUND.distros.map((distro) => ({ ...distro, problems: [problem] }));
+    expect(worst({ distros })).toMatchObject([
+      { topic: 'distro bookworm', message: 'it lacks /proc', fix: 'mkdir' },
+    ]);
+  });
+});
+
+test('the text has a line a finding and one more for each fix', () => {
+  const text = renderFindings(judgeMachine({ ...SOUND, tun: 'ENOENT' }));
+  expect(text).toMatch(/^warning {2}tun: .*ENOENT.*\n {9}fix: /m);
+  expect(text).toMatch(/^ok {7}root: runs as root$/m);
+});
