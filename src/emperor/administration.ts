@@ -269,7 +269,7 @@ export class Administration implements Governor {
     return {
       state: vassal.state,
       isReady: vassal.state === 'running',
-      isApplied: vassal.isApplied,
+      isApplied: vassal.isApplied && hasBegun(vassal),
       isHeld: vassal.isHeld,
       sha256: entry?.onDisk?.sha256 ?? null,
       appliedSha256: vassal.applied?.sha256 ?? null,
@@ -287,6 +287,12 @@ export class Administration implements Governor {
   async shutdown(options: { readonly stopVassals: boolean }): Promise<void> {
     await this.#host.quit(options);
   }
+}
+
+/** Its command was started, whatever became of it since. */
+function hasBegun({ state, lastExit, lastError, isFinished }: Vassal): boolean {
+  if (state === 'backoff') return lastExit !== null && lastError === null;
+  return state === 'running' || state === 'frozen' || isFinished;
 }
 
 /** A new vassal of that name may come while the old one's files are being removed. */

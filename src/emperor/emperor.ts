@@ -71,15 +71,15 @@ export class Emperor {
     try {
       const { settings, postponed } = keepUntilRestart(realm.settings, this.#host.reload());
       realm.settings = settings;
-      this.note({ kind: 'emperor-ini', message: '', isActive: false });
+      realm.note({ kind: 'emperor-ini', message: '', isActive: false });
       const message = `emperor.ini: a change of ${postponed.join(', ')} takes effect when the emperor is restarted`;
-      this.note({ kind: 'emperor-ini-restart', message, isActive: postponed.length > 0 });
+      realm.note({ kind: 'emperor-ini-restart', message, isActive: postponed.length > 0 });
       realm.events.add('emperor-ini-applied');
     } catch (error) {
       if (!(error instanceof EmperorError)) throw error;
       realm.settings = { ...realm.settings, diagnostics: error.diagnostics };
       const message = `${error.message}; the last good configuration stays in force`;
-      this.note({ kind: 'emperor-ini', message, isActive: true });
+      realm.note({ kind: 'emperor-ini', message, isActive: true });
       return;
     }
     this.#sightings = this.#sightings.then(() =>
@@ -87,21 +87,6 @@ export class Emperor {
     );
     await this.#host.setDirectories(realm.config.vassalDirectories);
     await this.#sightings;
-  }
-
-  /** Notes or clears a condition of the whole machine that an operator should know. */
-  note(condition: {
-    readonly kind: string;
-    readonly message: string;
-    readonly isActive: boolean;
-  }): void {
-    const { kind, message, isActive } = condition;
-    const { conditions, vassalHost, events } = this.#realm;
-    if (!isActive && !conditions.has(kind)) return;
-    if (isActive) conditions.set(kind, message);
-    else conditions.delete(kind);
-    if (isActive) vassalHost.log.warn({ condition: kind }, message);
-    events.add(kind, { message, active: isActive });
   }
 
   /** Files against what runs. */
@@ -138,6 +123,7 @@ export class Emperor {
   release(): void {
     for (const vassal of this.#realm.vassals.values()) vassal.release();
     this.#realm.identities.save();
+    this.#realm.records.close();
   }
 
   async #inSlices<T>(items: readonly T[], work: (item: T) => void): Promise<void> {

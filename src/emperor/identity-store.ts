@@ -62,7 +62,7 @@ export class IdentityStore {
   save(): void {
     this.#cancelSave?.();
     this.#cancelSave = null;
-    writeStateFile(this.#file, this.#identities.toJson(), { durable: true });
+    writeStateFile(this.#file, this.#identities.toJson());
   }
 
   #saveSoon(): void {

@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { bootId } from '../linux/proc.ts';
@@ -97,7 +98,37 @@ export class Realm {
     if (!applied || source?.sha256 !== applied.sha256) return;
     const { file, text, owner } = source;
     const finishedInBoot = isFinished ? bootId() : null;
-    this.records.write(vassal.name, { file, text, owner, applied, isHeld, finishedInBoot });
+    this.#writeDown(() =>
+      this.records.write(vassal.name, { file, text, owner, applied, isHeld, finishedInBoot }),
+    );
+  }
+
+  /** Notes or clears a condition of the whole machine that an operator should know. */
+  note(condition: {
+    readonly kind: string;
+    readonly message: string;
+    readonly isActive: boolean;
+  }): void {
+    const { kind, message, isActive } = condition;
+    if ((this.conditions.get(kind) ?? null) === (isActive ? message : null)) return;
+    if (isActive) this.conditions.set(kind, message);
+    else this.conditions.delete(kind);
+    if (isActive) this.vassalHost.log.warn({ condition: kind }, message);
+    this.events.add(kind, { message, active: isActive });
+  }
+
+  /** A full disk must not keep vassals from running; what is lost then is said. */
+  #writeDown(write: () => void): void {
+    try {
+      write();
+      this.note({ kind: 'state-dir', message: '', isActive: false });
+    } catch (error) {
+      const { stateDirectory } = this.config;
+      const message =
+        `Cannot write to ${stateDirectory}: ${messageOf(error)}; vassals run on, but a restart of ` +
+        'the emperor may not know what was applied to them';
+      this.note({ kind: 'state-dir', message, isActive: true });
+    }
   }
 
   /** A vassal without file and without processes is no more. */
@@ -107,7 +138,7 @@ export class Realm {
     if (vassal && (vassal.wanted !== null || !AT_REST.includes(vassal.state))) return;
     if (!vassal && !this.records.read(name)) return;
     this.vassals.delete(name);
-    this.records.remove(name);
+    this.#writeDown(() => this.records.remove(name));
     this.events.add('gone', { vassal: name });
   }
 

@@ -1,17 +1,24 @@
 /**
- * What was last applied to each vassal, in state-dir/vassals/NAME.json: the last good text for a reboot
- * with a broken file, and the resolved configuration for an emperor that adopts what runs. A record that
- * cannot be read is as good as none: then a change costs a new jail.
+ * What was last applied to each vassal: the last good text for a reboot with a broken file, and the resolved
+ * configuration for an emperor that adopts what runs.
+ *
+ * A journal, state-dir/vassals.jsonl: one line for each change, the last one of a name counts. Appending
+ * costs one system call, where a file for each vassal would cost a rename that waits for the disk; reading
+ * it is one read for all. Each line begins with a line end, so that one which was cut off spoils no other.
+ * A line that cannot be read is as good as none: then a change costs a new jail. It is written anew at each
+ * start and when it has grown far beyond what it holds.
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { isErrno } from '../base/errors.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { FileOwner } from './sighting.ts';
-import { readStateFile, removeStateFile, writeStateFile } from './state-file.ts';
+import { writeTextFile } from './state-file.ts';
 
-const VERSION = 1;
-const SUFFIX = '.json';
+const VERSION = 2;
+/** Written anew when it has grown by this much, and to more than twice its size. */
+const COMPACT_BYTES = 16 * 1024 * 1024;
 
 export interface AppliedRecord {
   readonly file: string;
@@ -24,52 +31,112 @@ export interface AppliedRecord {
   readonly finishedInBoot: string | null;
 }
 
+interface Line {
+  readonly version: number;
+  readonly name: string;
+  /** null: forgotten. */
+  readonly record: AppliedRecord | null;
+}
+
 export class Records {
-  readonly #directory: string;
-  readonly #known = new Map<string, AppliedRecord>();
+  readonly #path: string;
+  readonly #known: Map<string, AppliedRecord>;
+  #journal: number;
+  #compactBytes = 0;
+  #bytes = 0;
 
   constructor(stateDirectory: string) {
-    this.#directory = join(stateDirectory, 'vassals');
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    for (const file of readdirSync(this.#directory)) {
-      if (!file.endsWith(SUFFIX)) continue;
-      const json = readStateFile(join(this.#directory, file));
-      if (isRecord(json)) this.#known.set(file.slice(0, -SUFFIX.length), withoutVersion(json));
-    }
+    this.#path = join(stateDirectory, 'vassals.jsonl');
+    this.#known = readJournal(this.#path);
+    this.#journal = this.#compact();
   }
 
   read(name: string): AppliedRecord | undefined {
     return this.#known.get(name);
   }
 
-  /** Writes what differs from what is there: a rename over a file waits for the disk on ext4. */
+  /** Throws Node's error, such as ENOSPC; what was written before stays good. */
   write(name: string, record: AppliedRecord): void {
     if (isDeepStrictEqual(this.#known.get(name), record)) return;
     this.#known.set(name, record);
-    writeStateFile(this.#path(name), { version: VERSION, ...record }, { durable: false });
+    this.#append({ version: VERSION, name, record });
   }
 
   remove(name: string): void {
-    this.#known.delete(name);
-    removeStateFile(this.#path(name));
+    if (!this.#known.delete(name)) return;
+    this.#append({ version: VERSION, name, record: null });
   }
 
-  #path(name: string): string {
-    return join(this.#directory, name + SUFFIX);
+  close(): void {
+    closeSync(this.#journal);
+  }
+
+  #append(line: Line): void {
+    this.#bytes += writeSync(this.#journal, textOf(line));
+    if (this.#bytes < COMPACT_BYTES + 2 * this.#compactBytes) return;
+    closeSync(this.#journal);
+    this.#journal = this.#compact();
+  }
+
+  /** Writes what is known anew, and opens that for appending. */
+  #compact(): number {
+    const lines = [...this.#known].map(([name, record]) =>
+      textOf({ version: VERSION, name, record }),
+    );
+    const text = lines.join('');
+    writeTextFile(this.#path, text);
+    this.#compactBytes = Buffer.byteLength(text);
+    this.#bytes = this.#compactBytes;
+    return openSync(this.#path, 'a', 0o600);
   }
 }
 
-function withoutVersion({ version: _, ...record }: AppliedRecord & { version?: unknown }) {
-  return record;
+function textOf(line: Line): string {
+  return `\n${JSON.stringify(line)}`;
+}
+
+function readJournal(path: string): Map<string, AppliedRecord> {
+  const known = new Map<string, AppliedRecord>();
+  for (const text of readText(path).split('\n')) {
+    const line = parseLine(text);
+    if (!line) continue;
+    if (line.record) known.set(line.name, line.record);
+    else known.delete(line.name);
+  }
+  return known;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return '';
+    throw error;
+  }
+}
+
+function parseLine(text: string): Line | undefined {
+  if (text === '') return undefined;
+  try {
+    const line: unknown = JSON.parse(text);
+    return isLine(line) ? line : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function isLine(json: unknown): json is Line {
+  if (typeof json !== 'object' || json === null) return false;
+  const { version, name, record } = json as Partial<Line>;
+  if (version !== VERSION || typeof name !== 'string') return false;
+  return record === null || isRecord(record);
 }
 
 function isRecord(json: unknown): json is AppliedRecord {
   if (typeof json !== 'object' || json === null) return false;
-  const { version, text, file, owner, applied } = json as Partial<AppliedRecord> & {
-    version?: unknown;
-  };
+  const { text, file, owner, applied } = json as Partial<AppliedRecord>;
   return (
-    version === VERSION &&
     typeof text === 'string' &&
     typeof file === 'string' &&
     typeof owner?.uid === 'number' &&

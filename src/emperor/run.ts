@@ -109,7 +109,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
       settleMs: config.settleMs,
       onSightings: (batch) => emperor.see(batch),
       onCondition: ({ kind, directory, message, active }) =>
-        emperor.note({ kind: `${kind} ${directory}`, message, isActive: active }),
+        realm.note({ kind: `${kind} ${directory}`, message, isActive: active }),
     }),
     (open) => open.close(),
   );

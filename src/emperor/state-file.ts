@@ -1,16 +1,8 @@
 /**
- * Small JSON files that must survive a crash: written beside, synced, renamed. A file that cannot be read
- * back is as good as none; callers rebuild what it held.
+ * Small files that must survive a crash: written beside, synced, renamed. A file that cannot be read back is
+ * as good as none; callers rebuild what it held.
  */
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { isErrno } from '../base/errors.ts';
 
 /** Returns the parsed content, or undefined where the file is missing or not JSON. */
@@ -30,22 +22,21 @@ export function readStateFile(path: string): unknown {
   }
 }
 
-/**
- * Replaces `path` by `value` as JSON, atomically. `durable` also waits for the disk: wanted for what a
- * reboot must find, not for what can be rebuilt.
- */
-export function writeStateFile(path: string, value: unknown, options: { durable: boolean }): void {
+/** Replaces `path` by `value` as JSON, atomically, and waits for the disk. */
+export function writeStateFile(path: string, value: unknown): void {
+  writeTextFile(path, `${JSON.stringify(value)}\n`);
+}
+
+/** Replaces `path` by `text`, atomically, and waits for the disk. */
+export function writeTextFile(path: string, text: string): void {
   const temporary = `${path}.tmp`;
   const fd = openSync(temporary, 'w', 0o600);
   try {
-    writeSync(fd, `${JSON.stringify(value)}\n`);
-    if (options.durable) fsyncSync(fd);
+    const bytes = Buffer.from(text);
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(temporary, path);
-}
-
-export function removeStateFile(path: string): void {
-  rmSync(path, { force: true });
 }

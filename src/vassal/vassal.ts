@@ -207,8 +207,8 @@ export class Vassal {
     if (found?.exit) {
       this.#ack(found.slot);
       this.#noteExit(found.exit);
-    } else if (applied?.config.command) {
-      // The emperor died during its backoff; the first want() begins again.
+    } else if (applied?.config.command !== null) {
+      // The emperor died while the command did not run; the first want() begins again.
       this.#state = 'backoff';
     }
   }

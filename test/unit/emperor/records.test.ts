@@ -1,6 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type AppliedRecord, Records } from '../../../src/emperor/records.ts';
 import { configOf } from '../../support/vassal-config.ts';
@@ -11,6 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+const FILE = () => join(directory, 'vassals.jsonl');
 const RECORD: AppliedRecord = {
   file: '/vassals/blog.ini',
   text: '[vassal]\n',
@@ -33,17 +35,45 @@ test('a removed record is gone for the next emperor too', () => {
   expect(new Records(directory).read('blog')).toBeUndefined();
 });
 
-test('a record cut off at any byte is as good as none, and does no harm', () => {
-  new Records(directory).write('blog', RECORD);
-  const file = join(directory, 'vassals', 'blog.json');
-  const whole = JSON.stringify({ version: 1, ...RECORD });
-  for (let length = 0; length < whole.length; length += 1) {
-    writeFileSync(file, whole.slice(0, length));
-    expect(new Records(directory).read('blog')).toBeUndefined();
+test('a line cut off at any byte is as good as none, and spoils no other', () => {
+  const records = new Records(directory);
+  records.write('shop', RECORD);
+  const before = readFileSync(FILE());
+  records.write('blog', RECORD);
+  const whole = readFileSync(FILE());
+  for (let length = before.length; length < whole.length; length += 7) {
+    writeFileSync(FILE(), whole.subarray(0, length));
+    const next = new Records(directory);
+    expect(next.read('blog')).toBeUndefined();
+    expect(next.read('shop')).toMatchObject(RECORD);
+    next.close();
   }
 });
 
-test('a record leaves no temporary file behind', () => {
-  new Records(directory).write('blog', RECORD);
-  expect(readdirSync(join(directory, 'vassals'))).toEqual(['blog.json']);
+test('any one bit that is flipped loses at most its own line, and throws nothing', () => {
+  const records = new Records(directory);
+  for (const name of ['a', 'b', 'c']) records.write(name, RECORD);
+  const whole = readFileSync(FILE());
+  fc.assert(
+    fc.property(fc.nat(whole.length - 1), fc.nat(7), (at, bit) => {
+      const bad = Buffer.from(whole);
+      bad[at] = (bad[at] ?? 0) ^ (1 << bit);
+      writeFileSync(FILE(), bad);
+      const next = new Records(directory);
+      const left = ['a', 'b', 'c'].filter((name) => next.read(name) !== undefined);
+      next.close();
+      expect(left.length).toBeGreaterThanOrEqual(1);
+    }),
+  );
+});
+
+test('a journal does not grow with changes for ever, and keeps the last of each', () => {
+  const records = new Records(directory);
+  const text = 'x'.repeat(60_000);
+  for (let generation = 1; generation <= 600; generation += 1) {
+    records.write('blog', { ...RECORD, text, applied: { ...RECORD.applied, generation } });
+  }
+  expect(statSync(FILE()).size).toBeLessThan(20_000_000);
+  expect(new Records(directory).read('blog')?.applied.generation).toBe(600);
+  expect(statSync(FILE()).size).toBeLessThan(70_000);
 });
