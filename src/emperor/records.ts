@@ -17,6 +17,7 @@ import type { FileOwner } from './sighting.ts';
 import { writeTextFile } from './state-file.ts';
 
 const VERSION = 2;
+const JOURNAL = 'vassals.jsonl';
 /** Written anew when it has grown by this much, and to more than twice its size. */
 const COMPACT_BYTES = 16 * 1024 * 1024;
 
@@ -46,7 +47,7 @@ export class Records {
   #bytes = 0;
 
   constructor(stateDirectory: string) {
-    this.#path = join(stateDirectory, 'vassals.jsonl');
+    this.#path = join(stateDirectory, JOURNAL);
     this.#known = readJournal(this.#path);
     this.#journal = this.#compact();
   }
@@ -93,6 +94,11 @@ export class Records {
 
 function textOf(line: Line): string {
   return `\n${JSON.stringify(line)}`;
+}
+
+/** Reads what an emperor has written, which may be at it: nothing is touched. */
+export function readRecords(stateDirectory: string): ReadonlyMap<string, AppliedRecord> {
+  return readJournal(join(stateDirectory, JOURNAL));
 }
 
 function readJournal(path: string): Map<string, AppliedRecord> {

@@ -58,14 +58,14 @@ interface Setting {
 
 /** Judges the files here and compares them with what was applied, as the emperor would. */
 async function planFiles(files: readonly string[], { client, globals }: Setting): Promise<number> {
-  const [{ fileChecker }, { loadSettings }, { Records }, { planVassal }] = await Promise.all([
+  const [{ fileChecker }, { loadSettings }, { readRecords }, { planVassal }] = await Promise.all([
     import('../check-files.ts'),
     import('../settings.ts'),
     import('../../emperor/records.ts'),
     import('../../emperor/plan.ts'),
   ]);
   const settings = loadSettings(globals.ini ?? (await client.stats()).ini);
-  const records = new Records(settings.config.stateDirectory);
+  const records = readRecords(settings.config.stateDirectory);
   const checked = files.map(fileChecker(settings));
   const changes: PlannedChange[] = [];
   for (const { name, wanted, diagnostics } of checked) {
@@ -74,7 +74,7 @@ async function planFiles(files: readonly string[], { client, globals }: Setting)
       ? ({ kind: 'valid', wanted } as const)
       : ({ kind: 'invalid', diagnostics, fallback: undefined } as const);
     const status = await statusIfKnown(client, name);
-    changes.push(planVassal(name, desired, status && actualOf(status, records.read(name))));
+    changes.push(planVassal(name, desired, status && actualOf(status, records.get(name))));
   }
   tell(changes, globals);
   return checked.every(({ wanted }) => wanted) ? EXIT.done : EXIT.no;

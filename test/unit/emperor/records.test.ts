@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type AppliedRecord, Records } from '../../../src/emperor/records.ts';
+import { type AppliedRecord, Records, readRecords } from '../../../src/emperor/records.ts';
 import { configOf } from '../../support/vassal-config.ts';
 
 let directory: string;
@@ -25,6 +25,14 @@ const RECORD: AppliedRecord = {
 test('a record is read back by the next emperor', () => {
   new Records(directory).write('blog', RECORD);
   expect(new Records(directory).read('blog')).toMatchObject(RECORD);
+});
+
+test('readRecords() leaves the journal to the emperor that writes it', () => {
+  const records = new Records(directory);
+  records.write('blog', RECORD);
+  expect(readRecords(directory).get('blog')).toMatchObject(RECORD);
+  records.write('shop', RECORD);
+  expect([...readRecords(directory).keys()]).toEqual(['blog', 'shop']);
 });
 
 test('a removed record is gone for the next emperor too', () => {
