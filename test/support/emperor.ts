@@ -37,6 +37,7 @@ export interface EmperorOptions {
 }
 
 export class TestEmperor {
+  static #count = 0;
   readonly directory = mkdtempSync(join(tmpdir(), 'emperor-e2e-'));
   readonly vassals = join(this.directory, 'vassals');
   readonly ini = join(this.directory, 'emperor.ini');
@@ -44,7 +45,6 @@ export class TestEmperor {
   readonly cgroupParent = `emperor-test-${process.pid}-${TestEmperor.#count}`;
   #daemon: ChildProcess | null = null;
   #output = '';
-  static #count = 0;
 
   constructor(options: EmperorOptions = {}) {
     mkdirSync(this.vassals);

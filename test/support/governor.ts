@@ -57,7 +57,7 @@ export function emperorStats(changes: Partial<EmperorStats> = {}): EmperorStats 
     eventLoopDelayMs: { p50: 1, p99: 20, max: 30 },
     memoryRssBytes: 1024,
     cpuSeconds: 1.5,
-    launcher: { pid: 2, children: 0 },
+    launcher: { pid: 2 },
     counters: {},
     diagnostics: [],
     conditions: [],
