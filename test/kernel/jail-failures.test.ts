@@ -72,10 +72,10 @@ const fullPlan = () => w.plan(`f${++names}`, { hooks: ['sleep 1000 & true'] });
 describe('a step that fails', () => {
   const ops = Object.keys(BREAK) as OpName[];
 
-  test('is tried for every kind of step that can', () => {
+  test('is tried for every kind of step that can', async () => {
     const kinds = new Set(fullPlan().steps.map(({ op }) => op));
     expect([...kinds].toSorted()).toEqual([...ops, ...CANNOT_FAIL].toSorted());
-    w.membership.remove(`f${names}`);
+    await forget(w, `f${names}`);
   });
 
   test.each(ops)('%s is told with its number and leaves nothing behind', async (op) => {

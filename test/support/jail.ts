@@ -1,6 +1,7 @@
 /** A vassal of a world without an emperor: launched, let through its gate, and ended by the test. */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { EmperorError } from '../../src/base/errors.ts';
 import { InitClient, type SlotExit, type StartRequest } from '../../src/jail/init-client.ts';
 import type { ChildExit } from '../../src/jail/launcher-client.ts';
 import type { JailPlan } from '../../src/jail/plan.ts';
@@ -99,13 +100,18 @@ function jailOf(
       return valuesOf(logLines(world.logOf(plan.name)).filter((line) => line.label === label));
     },
     async stop(graceMs = 0) {
-      if (existsSync(`/proc/${pid}`)) await init.stop({ graceMs });
+      if (existsSync(`/proc/${pid}`)) await init.stop({ graceMs }).catch(unlessGone);
       const exit = await ended;
       init.close();
       await forget(world, plan.name, pid);
       return exit;
     },
   };
+}
+
+/** It may have ended by itself a moment before it was asked to. */
+function unlessGone(error: unknown): void {
+  if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
 }
 
 export interface LogLine {

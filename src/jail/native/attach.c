@@ -139,14 +139,19 @@ static int status_of(int error) {
   }
 }
 
+/* init cuts long words off. */
+static bool is_about(const char *detail, const char *word) {
+  return strncmp(detail, word, strlen(detail)) == 0 && (detail[0] || !word[0]);
+}
+
 __attribute__((noreturn)) static void refused(const struct options *options, const struct frame *frame) {
-  char detail[1024] = "";
+  char detail[2048] = "";
   int error = (int)field_number(frame->fields, frame->length, TAG_ERRNO, 0);
   field_text(frame->fields, frame->length, TAG_DETAIL, detail, sizeof detail);
-  const char *command = options->command[0];
-  if (strncmp(detail, command, sizeof detail - 1) == 0) leave(status_of(error), "Cannot run %s: %s", command, strerror(error));
-  if (strcmp(detail, options->cwd) == 0) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, strerror(error));
-  leave(STATUS_OURS, "Cannot run %s: %s: %s", command, detail, strerror(error));
+  const char *command = options->command[0], *reason = strerror(error);
+  if (is_about(detail, command)) leave(status_of(error), "Cannot run %s: %s", command, reason);
+  if (is_about(detail, options->cwd)) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, reason);
+  leave(STATUS_OURS, "Cannot run %s: %s (%s)", command, detail, reason);
 }
 
 static void exited(const struct frame *frame) {

@@ -71,9 +71,9 @@ struct span {
 /* One connection. Buffers belong to the owner and are touched only while in use. */
 struct peer {
   int fd; /* -1: free */
-  bool subscribed, closing;
+  bool subscribed, has_greeted;
   uint8_t *in;
-  size_t in_size, in_length;
+  size_t in_size, in_at, in_length; /* what is there and not consumed: from in_at to in_length */
   uint8_t *out; /* what the socket would not take yet */
   size_t out_size, out_length;
   int received_fds[FRAME_FDS]; /* what came with SCM_RIGHTS and nobody took yet */
@@ -112,6 +112,8 @@ uint64_t start_time_of(pid_t pid);
 void boot_id(char text[40]);
 int64_t wall_ms(void);
 int64_t monotonic_ms(void);
+/* The moment `ms` from now, at most a day. */
+int64_t deadline_ms(uint64_t ms);
 bool write_file(const char *path, const char *text);
 
 /* ── modes ──────────────────────────────────────────────────────────────────────────────────── */
@@ -130,7 +132,6 @@ void mounts_prune(void);
 
 /* ── init: shared state (init.c) ────────────────────────────────────────────────────────────── */
 
-#define MAX_PAYLOAD_LEAVES 8
 #define MAX_RLIMITS 16
 #define MAX_FILTER_BYTES 32768
 #define LINE_BYTES 8192
@@ -140,12 +141,9 @@ struct init {
   uint64_t generation, start_time, namespaces;
   int state; /* STATE_… */
   uid_t uid;
-  bool is_pid1, is_dropped;
-  int root_fd;                            /* the new root's mount, before the pivot */
+  bool is_pid1;
+  int root_fd; /* the new root's mount, before the pivot */
   int lock_fd, listen_fd, epoll_fd, signal_fd;
-  int payload_fds[MAX_PAYLOAD_LEAVES];
-  int payload_count;
-  char payload_kill[512];                 /* cgroup.kill of the payload, if there is one */
   struct { int resource; struct rlimit limit; } rlimits[MAX_RLIMITS];
   int rlimit_count;
   uint8_t filter[MAX_FILTER_BYTES];
@@ -154,7 +152,10 @@ struct init {
 
 extern struct init self;
 
-/* steps.c: what a failing step leaves behind for the report; laid out as the report itself. */
+/*
+ * What a failing step leaves behind, laid out as the report to the launcher: step is -1 outside of any; an error
+ * of 0 reports the gate.
+ */
 struct failure {
   int step, error;
   char detail[512];
@@ -175,49 +176,70 @@ bool step_sweep(void);
 
 /* gate.c: serves init.sock until somebody says GO; answers that peer when the rest is done. */
 bool step_gate(uint64_t limit_ms);
+void gate_serve(struct peer *peer, const struct frame *frame);
+void gate_peer_gone(const struct peer *peer);
 void gate_passed(void);
 void gate_failed(void);
-void report_failure(void);
 
-/* logger.c */
+/* logger.c: lines to files. */
 bool log_open(int directory_fd, uint64_t max_bytes, int files, uid_t uid, gid_t gid);
-/* One pipe whose lines go to the log. */
-struct log_pipe {
-  int fd; /* -1: free */
-  bool is_stderr;
+struct log_source {
+  const char *stream; /* " stdout", " stderr" or " system" */
   char label[64];
-  uint8_t line[LINE_BYTES];
-  size_t length;
 };
-/* Takes over `fd`; false if there are too many pipes. */
-bool log_pipe_open(int fd, const char *label, bool is_stderr);
+/* Around the lines of one moment: they get one time and are written together. */
+void log_begin(void);
+void log_line(const struct log_source *source, bool is_whole, const void *text, size_t length);
+void log_end(void);
+uint64_t log_lost_bytes(void);
+
+/* log-pipes.c: what processes write, cut into lines. */
+bool log_has_room(int pipes);
+/* Takes over `fd`; closes it if there are too many pipes. */
+void log_pipe_open(int fd, const char *label, bool is_stderr);
 /* Reads at most one portion and writes its lines; closes the pipe at its end. */
 void log_pipe_ready(uint32_t index);
 /* Reads everything that is there now. */
 void log_pipes_drain(void);
-void log_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
-uint64_t log_lost_bytes(void);
 
-/* child.c: what every process that init starts goes through before exec. */
+/* payload.c: all processes of the vassal but init. */
+bool payload_open(const char *procs);
+/* In the child: joins the payload's cgroups. */
+bool payload_join(void);
+/* In the child: closes everything above 2 but `fd` and what payload_join() needs. */
+void payload_keep_only(int fd);
+void payload_signal(int signo);
+void payload_kill(void);
 
 /* child.c: what everything that init starts goes through between fork and exec. */
-bool child_join_payload(void);
 void child_reset_signals(void);
-bool child_confine(void);
+bool child_limit(void);
+bool child_filter(void);
 
 /* slots.c: the processes that init was asked to start. */
+struct slot;
 void slots_reap(void);
 void slots_serve(struct peer *peer, const struct frame *frame);
+/* The error pipe of a start: closed by a successful exec, or it says what failed. */
 void slots_exec_ready(uint32_t index);
-void slots_stop(int64_t grace_ms, int signo);
-/* Milliseconds until a stop that is under way runs out of patience; -1 if none is. */
-int slots_patience(void);
 void slots_peer_gone(const struct peer *peer);
+/* Sends a signal to its process group. */
+void slot_signal(const struct slot *slot, int signo);
+
+/* stop.c: the end of a vassal. */
+void stop_begin(uint64_t grace_ms, int signo);
+bool stop_is_under_way(void);
+/* Milliseconds until a stop that is under way runs out of patience; -1 if none is. */
+int stop_patience(void);
+/* Ends init if a stop is under way and nobody is left. */
+void stop_check(void);
 
 /* loop.c: one epoll loop. */
 enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC };
 bool loop_open(void);
 void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events);
+/* Stops watching and closes; the descriptor becomes -1. */
+void loop_close(int *fd);
 /* Waits up to `timeout_ms` and does what there is to do. */
 void loop_turn(int timeout_ms);
 int loop_run(void);

@@ -36,12 +36,8 @@ bool fail(int error, const char *format, ...) {
   return false;
 }
 
-/* Tells the launcher which step failed; silent once the gate has been reported. */
-void report_failure(void) {
-  if (write(INIT_REPORT_FD, &failure, 2 * sizeof(int) + strlen(failure.detail)) < 0) return;
-}
-
-static void guard(void) {
+static bool guard(void) {
+  self.is_pid1 = getpid() == 1;
   prctl(PR_SET_DUMPABLE, 0);
   prctl(PR_SET_NAME, "init");
   for (int signo = 1; signo < NSIG; signo++)
@@ -52,15 +48,17 @@ static void guard(void) {
   sigprocmask(SIG_BLOCK, &chld, NULL);
   fcntl(INIT_PLAN_FD, F_SETFD, FD_CLOEXEC);
   fcntl(INIT_REPORT_FD, F_SETFD, FD_CLOEXEC);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; fd < 3; fd++)
-    if (null >= 0) dup2(null, fd);
-  if (null > 2) close(null);
   umask(022);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return false;
+  /* All three stay taken for good, so that no other descriptor can be one of them. */
+  for (int fd = 0; fd < 3; fd++)
+    if (dup2(null, fd) < 0) return false;
+  if (null > 2) close(null);
+  return self.is_pid1 || prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 }
 
 static bool read_identity(const uint8_t *fields, size_t length) {
-  self.is_pid1 = getpid() == 1;
   self.start_time = start_time_of(0);
   boot_id(self.boot_id);
   self.generation = field_number(fields, length, TAG_GENERATION, 0);
@@ -80,18 +78,16 @@ static bool run_steps(const uint8_t *plan, size_t length) {
 }
 
 int init_main(void) {
-  guard();
+  failure.step = -1;
+  bool is_guarded = guard();
   struct stat stat;
-  if (fstat(INIT_PLAN_FD, &stat) < 0) return 1;
-  size_t size = (size_t)stat.st_size;
+  size_t size = fstat(INIT_PLAN_FD, &stat) == 0 ? (size_t)stat.st_size : 0;
   void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, INIT_PLAN_FD, 0);
   struct field plan;
-  bool is_done = bytes != MAP_FAILED && read_identity(bytes, size) &&
+  bool is_done = is_guarded && bytes != MAP_FAILED && read_identity(bytes, size) &&
                  field_find(bytes, size, TAG_PLAN, &plan) && loop_open();
   if (!is_done) fail(EINVAL, "the plan cannot be read");
-  is_done = is_done && run_steps(plan.bytes, plan.length);
-  if (!is_done) {
-    report_failure();
+  if (!is_done || !run_steps(plan.bytes, plan.length)) {
     gate_failed();
     return 1;
   }

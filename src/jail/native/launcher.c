@@ -50,6 +50,12 @@ struct child {
   uint32_t request;
 };
 
+/* From init: an error of 0 means that it stands at its gate, a step of -1 that no step failed. */
+struct report {
+  int step, error;
+  char detail[REPORT_BYTES];
+};
+
 struct kept {
   char name[128];
   int fd;
@@ -75,9 +81,17 @@ static void watch(int fd, enum kind kind, uint32_t index, uint32_t events) {
     epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event);
 }
 
+/* By hand, since a child between clone and exec keeps what we close watched. */
+static void close_watched(int *fd) {
+  if (*fd >= 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
 static void drop(int index) {
   struct peer *client = &clients[index];
   if (client->fd < 0) return;
+  close_watched(&client->fd);
   peer_close(client);
   for (uint32_t i = 0; i < used_children; i++)
     if (children[i].client == index) children[i].client = -1;
@@ -219,18 +233,10 @@ static void launch(int index, const struct frame *frame) {
   watch(report[0], KIND_REPORT, (uint32_t)(child - children), EPOLLIN);
 }
 
-/* The report: step and errno as numbers, then the detail; a step of -1 is the gate. */
-static void report_arrived(struct child *child) {
-  struct { int step, error; char detail[REPORT_BYTES]; } report = {0, 0, ""};
-  ssize_t length = read(child->report_fd, &report, sizeof report - 1);
-  if (length < 0 && errno == EAGAIN) return;
-  close(child->report_fd);
-  child->report_fd = -1;
+static void answer_launch(struct child *child, const struct report *report) {
   if (child->client < 0) return;
-  if (length < (ssize_t)(2 * sizeof(int))) {
-    say_error(child->client, child->request, -1, ECHILD, "init ended unexpectedly");
-  } else if (report.step >= 0) {
-    say_error(child->client, child->request, report.step, report.error, report.detail);
+  if (report->error != 0) {
+    say_error(child->client, child->request, report->step, report->error, report->detail);
   } else {
     struct out out;
     out_begin(&out, answer, sizeof answer, VERB_LAUNCHED, child->request);
@@ -239,6 +245,16 @@ static void report_arrived(struct child *child) {
     say(child->client, &out, NULL, 0);
   }
   child->client = -1;
+}
+
+/* Reads what init has to say, which may be nothing yet; `has_ended` that it is its last word. */
+static void report_arrived(struct child *child, bool has_ended) {
+  struct report report = {.step = -1, .error = 0, .detail = ""};
+  ssize_t length = read(child->report_fd, &report, sizeof report - 1);
+  if (length < 0 && errno == EAGAIN && !has_ended) return;
+  close_watched(&child->report_fd);
+  if (length < (ssize_t)(2 * sizeof(int))) report = (struct report){-1, ECHILD, "init ended unexpectedly"};
+  answer_launch(child, &report);
 }
 
 static struct child *child_of(pid_t pid) {
@@ -266,7 +282,7 @@ static void reap(void) {
   for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;) {
     struct child *child = child_of(pid);
     if (!child) continue;
-    if (child->report_fd >= 0) report_arrived(child);
+    if (child->report_fd >= 0) report_arrived(child, true);
     child->ended = true;
     child->status = status;
     child->usage = usage;
@@ -467,7 +483,7 @@ int launcher_main(int argc, char **argv) {
         case KIND_SIGNAL: reap(); break;
         case KIND_CLIENT: client_ready((int)index, events[i].events); break;
         case KIND_REPORT:
-          if (children[index].report_fd >= 0) report_arrived(&children[index]);
+          if (children[index].report_fd >= 0) report_arrived(&children[index], false);
           break;
         case KIND_MOUNTS: mounts_prune(); break;
       }

@@ -1,34 +1,38 @@
 /*
  * init's loop: sleeps in epoll until a peer, a child or an output pipe has something. Control first, then
  * output, one portion a pipe a turn, so that a flood delays no request. No timer runs while nothing stops.
+ *
+ * Within one batch of events a place may be given up and taken again by another descriptor. So every handler
+ * takes an event as a hint only: nothing blocks, and what is not there yet is waited for once more.
  */
-
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "emperor-init.h"
 
-#define MAX_PEERS 16
+#define MAX_PEERS 256
 #define PEER_OUT (2 * MAX_FRAME)
-
-extern struct peer *gate_peer;
-extern uint32_t gate_request;
 
 uint8_t loop_scratch[MAX_FRAME];
 static struct peer peers[MAX_PEERS];
-static uint8_t peer_in[MAX_PEERS][MAX_FRAME];
-static uint8_t peer_out[MAX_PEERS][PEER_OUT];
+/* Buffers of each place, made when it is first taken and given back to the kernel when it is free again. */
+static uint8_t *spaces[MAX_PEERS];
+/* Given up for a moment to refuse a connection when no descriptor is left; else it would be told again and again. */
+static int spare_fd = -1;
 
 bool loop_open(void) {
   for (int i = 0; i < MAX_PEERS; i++) peers[i].fd = -1;
   sigset_t chld;
   sigemptyset(&chld);
   sigaddset(&chld, SIGCHLD);
+  spare_fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
   self.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   self.signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
   if (self.epoll_fd < 0 || self.signal_fd < 0) return false;
@@ -42,12 +46,21 @@ void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events) {
     epoll_ctl(self.epoll_fd, EPOLL_CTL_MOD, fd, &event);
 }
 
+void loop_close(int *fd) {
+  /* By hand, since a child between fork and exec keeps what we close watched. */
+  if (*fd >= 0) epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
 void loop_drop(struct peer *peer) {
   if (peer->fd < 0) return;
+  gate_peer_gone(peer);
+  /* Not unmapped: a frame of this peer may be what is being served. */
+  madvise(peer->in, MAX_FRAME + PEER_OUT, MADV_DONTNEED);
+  loop_close(&peer->fd);
   peer_close(peer);
   slots_peer_gone(peer);
-  if (peer == gate_peer) gate_peer = NULL;
-  if (self.state == STATE_GATE) _exit(0);
 }
 
 static void watch_peer(struct peer *peer) {
@@ -82,6 +95,7 @@ void loop_say_error(struct peer *peer, uint32_t id, int step, int error, const c
 }
 
 static void welcome(struct peer *peer, const struct frame *frame) {
+  peer->has_greeted = true;
   peer->subscribed = field_number(frame->fields, frame->length, TAG_SUBSCRIBE, 0) != 0;
   struct out out;
   out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_WELCOME, frame->id);
@@ -91,7 +105,6 @@ static void welcome(struct peer *peer, const struct frame *frame) {
   out_text(&out, TAG_HASH, self.hash);
   out_text(&out, TAG_BOOT_ID, self.boot_id);
   out_number(&out, TAG_START_TIME, self.start_time);
-  out_number(&out, TAG_PID, 0);
   out_number(&out, TAG_STATE, (uint64_t)self.state);
   out_number(&out, TAG_UID, self.uid);
   out_number(&out, TAG_LOST_BYTES, log_lost_bytes());
@@ -113,16 +126,11 @@ static void serve(struct peer *peer, const struct frame *frame) {
   if (frame->verb == VERB_HELLO) {
     welcome(peer, frame);
   } else if (self.state == STATE_GATE) {
-    if (frame->verb != VERB_GO) {
-      loop_say_error(peer, frame->id, -1, EAGAIN, "waiting for GO");
-      return;
-    }
-    gate_peer = peer;
-    gate_request = frame->id;
+    gate_serve(peer, frame);
   } else if (frame->verb == VERB_META) {
     meta(peer, frame);
   } else if (frame->verb == VERB_GO) {
-    loop_say_ok(peer, frame->id);
+    loop_say_error(peer, frame->id, -1, EALREADY, "it runs already");
   } else {
     slots_serve(peer, frame);
   }
@@ -147,16 +155,40 @@ static void peer_ready(struct peer *peer, uint32_t events) {
   if (!is_open || found < 0) loop_drop(peer);
 }
 
+static struct peer *free_peer(void) {
+  for (int i = 0; i < MAX_PEERS; i++)
+    if (peers[i].fd < 0) return &peers[i];
+  return NULL;
+}
+
+static void refuse_connection(void) {
+  close(spare_fd);
+  int fd = accept4(self.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+  if (fd >= 0) close(fd);
+  spare_fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+}
+
+static uint8_t *space_of(const struct peer *peer) {
+  uint8_t **space = &spaces[peer - peers];
+  if (*space) return *space;
+  void *made = mmap(NULL, MAX_FRAME + PEER_OUT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return made == MAP_FAILED ? NULL : (*space = made);
+}
+
 static void accept_peer(void) {
   int fd = accept4(self.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
-  for (int i = 0; i < MAX_PEERS; i++) {
-    if (peers[i].fd >= 0) continue;
-    peer_open(&peers[i], fd, (struct span){peer_in[i], MAX_FRAME}, (struct span){peer_out[i], PEER_OUT});
-    watch_peer(&peers[i]);
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE) refuse_connection();
     return;
   }
-  close(fd);
+  struct peer *peer = free_peer();
+  uint8_t *space = peer ? space_of(peer) : NULL;
+  if (!space) {
+    close(fd);
+    return;
+  }
+  peer_open(peer, fd, (struct span){space, MAX_FRAME}, (struct span){space + MAX_FRAME, PEER_OUT});
+  watch_peer(peer);
 }
 
 static void children_ready(void) {
@@ -185,5 +217,5 @@ void loop_turn(int timeout_ms) {
 }
 
 int loop_run(void) {
-  for (;;) loop_turn(slots_patience());
+  for (;;) loop_turn(stop_patience());
 }

@@ -4,6 +4,7 @@
  * no vassal needs. Nothing on the host is touched by a detach in here.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,17 @@
 
 #define MAX_MOUNTINFO (4 << 20)
 
-static const char *const foreign_types[] = {"overlay", "nsfs", "squashfs"};
+#define MAX_KEEP 64
+
 static const char *const foreign_places[] = {
     "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/kubelet", "/run/docker",
     "/run/containerd", "/run/netns",          "/run/user",           "/snap",
 };
+/* What container engines call the root of a container, wherever they keep them. */
+static const char *const foreign_names[] = {"/merged", "/rootfs"};
 
-static char **keep;
+/* Without symlinks, as the kernel tells mount points. */
+static char keep[MAX_KEEP][PATH_MAX];
 static int keep_count, mountinfo_fd = -1;
 static char mountinfo[MAX_MOUNTINFO];
 
@@ -37,11 +42,24 @@ static bool is_needed(const char *path) {
 }
 
 static bool is_foreign(const char *path, const char *type) {
-  for (size_t i = 0; i < COUNT_OF(foreign_types); i++)
-    if (strcmp(type, foreign_types[i]) == 0) return true;
+  const char *name = strrchr(path, '/');
+  if (strcmp(type, "nsfs") == 0) return true;
+  for (size_t i = 0; name && strcmp(type, "overlay") == 0 && i < COUNT_OF(foreign_names); i++)
+    if (strcmp(name, foreign_names[i]) == 0) return true;
   for (size_t i = 0; i < COUNT_OF(foreign_places); i++)
     if (is_at_or_below(path, foreign_places[i])) return true;
   return false;
+}
+
+/* The kernel writes space, tab, newline and backslash as \\ooo. */
+static void unescape(char *path) {
+  char *to = path;
+  for (const char *from = path; *from; to++) {
+    bool is_escape = from[0] == '\\' && from[1] && from[2] && from[3];
+    *to = is_escape ? (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0')) : *from;
+    from += is_escape ? 4 : 1;
+  }
+  *to = 0;
 }
 
 /* One line of proc_pid_mountinfo(5): the mount point is word 5, the type follows " - ". */
@@ -51,6 +69,7 @@ static void judge(char *line) {
   if (!separator || !path) return;
   path++;
   path[strcspn(path, " ")] = 0;
+  unescape(path);
   char *type = separator + 3;
   type[strcspn(type, " ")] = 0;
   if (is_foreign(path, type) && !is_needed(path)) umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
@@ -73,8 +92,8 @@ void mounts_prune(void) {
 
 /* Returns a descriptor that signals EPOLLPRI whenever the mounts change. */
 int mounts_open(char **directories, int count) {
-  keep = directories;
-  keep_count = count;
+  for (int i = 0; i < count && keep_count < MAX_KEEP; i++)
+    if (realpath(directories[i], keep[keep_count])) keep_count++;
   if (unshare(CLONE_NEWNS) < 0) return -1;
   if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return -1;
   mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);

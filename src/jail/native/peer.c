@@ -55,6 +55,11 @@ static void take_descriptors(struct peer *peer, struct msghdr *message) {
 }
 
 bool peer_read(struct peer *peer) {
+  if (peer->in_at > 0) {
+    peer->in_length -= peer->in_at;
+    memmove(peer->in, peer->in + peer->in_at, peer->in_length);
+    peer->in_at = 0;
+  }
   if (peer->in_length == peer->in_size) return false;
   union control control;
   struct iovec part = {peer->in + peer->in_length, peer->in_size - peer->in_length};
@@ -70,16 +75,17 @@ bool peer_read(struct peer *peer) {
 }
 
 int peer_frame(struct peer *peer, struct frame *frame, size_t *used) {
-  ssize_t size = frame_parse(peer->in, peer->in_length, frame);
+  ssize_t size = frame_parse(peer->in + peer->in_at, peer->in_length - peer->in_at, frame);
   *used = size > 0 ? (size_t)size : 0;
   return size > 0 ? 1 : (int)size;
 }
 
 void peer_consume(struct peer *peer, size_t used) {
-  peer->in_length -= used;
-  memmove(peer->in, peer->in + used, peer->in_length);
+  peer->in_at += used;
+  if (peer->in_at < peer->in_length) return;
+  peer->in_at = peer->in_length = 0;
   /* One recvmsg() ends behind a message with descriptors, so they belong to the last frame in the buffer. */
-  if (peer->in_length == 0) close_received(peer);
+  close_received(peer);
 }
 
 static bool keep(struct peer *peer, const uint8_t *bytes, size_t length) {

@@ -22,7 +22,7 @@ static void run_shell(const char *command, int out, int err) {
   char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", vassal, NULL};
   setsid();
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (!child_join_payload() || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir("/") < 0) _exit(126);
+  if (!payload_join() || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir("/") < 0) _exit(126);
   child_reset_signals();
   execve("/bin/sh", argv, env);
   _exit(127);
@@ -50,6 +50,7 @@ static bool judge(const char *command, int status) {
   return fail(ECHILD, "%.400s: killed by signal %d", command, WTERMSIG(status));
 }
 
+/* What hooks do in the background too goes when this init goes, or at the sweep. */
 bool step_hook(const struct step *step) {
   static char command[COMMAND_BYTES];
   if (!field_text(step->fields, step->length, TAG_TEXT, command, sizeof command)) return fail(EINVAL, "a hook without a command");
@@ -65,19 +66,16 @@ bool step_hook(const struct step *step) {
   if (pid < 0) return fail(error, "%.400s", command);
   int status = 0;
   uint64_t limit = field_number(step->fields, step->length, TAG_LENGTH, 30000);
-  bool has_ended = wait_for(pid, monotonic_ms() + (int64_t)limit, &status);
+  bool has_ended = wait_for(pid, deadline_ms(limit), &status);
   log_pipes_drain();
   if (has_ended) return judge(command, status);
-  kill(-pid, SIGKILL);
   return fail(ETIMEDOUT, "%.400s: still running after %llu ms", command, (unsigned long long)limit);
 }
 
+/* kill() reaches what is forking too; on cgroup v1 payload_kill() may need a second look. */
 bool step_sweep(void) {
-  /* Without a pid namespace kill(-1) would reach the host: there the payload's cgroup is killed. */
-  if (self.is_pid1) kill(-1, SIGKILL);
-  else if (self.payload_kill[0]) write_file(self.payload_kill, "1");
-  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
-  }
+  do payload_kill();
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
   log_pipes_drain();
   return true;
 }

@@ -40,13 +40,7 @@ static bool step_cgroup(const struct step *step) {
   char init[PATH_BYTES], payload[PATH_BYTES];
   if (!text_of(step, TAG_SOURCE, init) || !text_of(step, TAG_TARGET, payload)) return false;
   if (!write_file(init, "0")) return fail(errno, "%s", init);
-  if (self.payload_count == MAX_PAYLOAD_LEAVES) return fail(E2BIG, "%s", payload);
-  int fd = open(payload, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return fail(errno, "%s", payload);
-  self.payload_fds[self.payload_count++] = fd;
-  char *slash = strrchr(payload, '/');
-  if (slash) snprintf(self.payload_kill, sizeof self.payload_kill, "%.*s/cgroup.kill", (int)(slash - payload), payload);
-  return true;
+  return payload_open(payload) || fail(errno, "%s", payload);
 }
 
 static bool step_log(const struct step *step) {
@@ -107,12 +101,20 @@ static bool step_home(const struct step *step) {
   return true;
 }
 
-/* Limits are for what is started: init needs its own descriptors. */
+/*
+ * Soft limits are for what is started: init needs its own descriptors. A hard limit that is to be higher than
+ * ours must be raised now, while we may.
+ */
 static bool step_rlimit(const struct step *step) {
+  int resource = (int)number_of(step, TAG_NUMBER);
+  struct rlimit wanted = {number_of(step, TAG_LENGTH), number_of(step, TAG_COUNT)}, own;
   if (self.rlimit_count == MAX_RLIMITS) return fail(E2BIG, "too many limits");
-  self.rlimits[self.rlimit_count].resource = (int)number_of(step, TAG_NUMBER);
-  self.rlimits[self.rlimit_count].limit = (struct rlimit){number_of(step, TAG_LENGTH), number_of(step, TAG_COUNT)};
-  self.rlimit_count++;
+  if (getrlimit(resource, &own) < 0) return fail(errno, "resource %d", resource);
+  if (wanted.rlim_cur > wanted.rlim_max) return fail(EINVAL, "resource %d", resource);
+  struct rlimit raised = {own.rlim_cur, wanted.rlim_max};
+  if (wanted.rlim_max > own.rlim_max && setrlimit(resource, &raised) < 0) return fail(errno, "resource %d", resource);
+  self.rlimits[self.rlimit_count].resource = resource;
+  self.rlimits[self.rlimit_count++].limit = wanted;
   return true;
 }
 
@@ -146,7 +148,6 @@ static bool step_drop(const struct step *step) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail(errno, "no_new_privs");
   prctl(PR_SET_DUMPABLE, 0);
   self.uid = uid;
-  self.is_dropped = true;
   return has_nothing_left(uid, gid) || fail(EPERM, "privileges were left after the drop");
 }
 

@@ -86,6 +86,11 @@ static int64_t ms_of(clockid_t clock) {
 int64_t wall_ms(void) { return ms_of(CLOCK_REALTIME); }
 int64_t monotonic_ms(void) { return ms_of(CLOCK_MONOTONIC); }
 
+int64_t deadline_ms(uint64_t ms) {
+  const uint64_t day = 24 * 3600 * 1000;
+  return monotonic_ms() + (int64_t)(ms < day ? ms : day);
+}
+
 bool write_file(const char *path, const char *text) {
   int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return false;

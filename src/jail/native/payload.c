@@ -1,0 +1,83 @@
+/*
+ * The payload: all processes of the vassal but init, as one thing that is joined, signalled and killed. With a
+ * pid namespace that is everybody whom PID 1 can see; without one it is who is in the payload's cgroup, whose
+ * files were opened before the drop (the kernel checks who opened them, not who writes).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "emperor-init.h"
+
+#define MAX_LEAVES 8
+/* On cgroup v1 forks can outrun one pass. */
+#define KILL_PASSES 100
+
+static int procs_fds[MAX_LEAVES], leaf_count;
+static int kill_fd = -1;
+
+bool payload_open(const char *procs) {
+  char path[4096 + 16];
+  if (leaf_count == MAX_LEAVES) return errno = E2BIG, false;
+  int fd = open(procs, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  procs_fds[leaf_count++] = fd;
+  const char *slash = strrchr(procs, '/');
+  snprintf(path, sizeof path, "%.*s/cgroup.kill", slash ? (int)(slash - procs) : 0, procs);
+  if (kill_fd < 0) kill_fd = open(path, O_WRONLY | O_CLOEXEC); /* cgroup v1 has none */
+  return true;
+}
+
+bool payload_join(void) {
+  for (int i = 0; i < leaf_count; i++)
+    if (write(procs_fds[i], "0", 1) != 1) return false;
+  return true;
+}
+
+static int by_number(const void *one, const void *other) { return *(const int *)one - *(const int *)other; }
+
+void payload_keep_only(int fd) {
+  int kept[MAX_LEAVES + 1];
+  memcpy(kept, procs_fds, sizeof(int) * (size_t)leaf_count);
+  kept[leaf_count] = fd;
+  qsort(kept, (size_t)leaf_count + 1, sizeof kept[0], by_number);
+  unsigned from = 3;
+  for (int i = 0; i <= leaf_count; from = (unsigned)kept[i++] + 1)
+    if ((unsigned)kept[i] > from) syscall(SYS_close_range, from, (unsigned)kept[i] - 1, 0);
+  syscall(SYS_close_range, from, ~0U, 0);
+}
+
+/* Signals whoever stands in the first leaf's cgroup.procs; returns how many there were. */
+static int signal_leaf(int signo) {
+  static char text[65536];
+  int count = 0;
+  off_t offset = 0;
+  for (ssize_t got; leaf_count > 0 && (got = pread(procs_fds[0], text, sizeof text - 1, offset)) > 0; offset += got) {
+    text[got] = 0;
+    /* A number that the portion cuts is read again with the next one. */
+    char *last = strrchr(text, '\n');
+    if (!last) break;
+    got = last + 1 - text;
+    for (char *at = text; at < last; at = strchr(at, '\n') + 1, count++) {
+      int pid = atoi(at);
+      if (pid > 1) kill(pid, signo);
+    }
+  }
+  return count;
+}
+
+void payload_signal(int signo) {
+  if (self.is_pid1) kill(-1, signo);
+  else signal_leaf(signo);
+}
+
+void payload_kill(void) {
+  if (self.is_pid1) kill(-1, SIGKILL);
+  else if (kill_fd < 0 || write(kill_fd, "1", 1) != 1)
+    for (int pass = 0; pass < KILL_PASSES && signal_leaf(SIGKILL) > 0; pass++) usleep(1000);
+}

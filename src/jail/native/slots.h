@@ -1,0 +1,51 @@
+/* What slots.c, spawn.c and stop.c share: the table of what init was asked to start. */
+#ifndef SLOTS_H
+#define SLOTS_H
+
+#include <sys/ioctl.h>
+
+#include "emperor-init.h"
+
+#define MAX_SLOTS 256
+#define MAX_WORDS 4096
+#define SHOWN_BYTES 1024
+
+struct slot {
+  bool used, ended;
+  bool is_untold; /* it has ended, which nobody has been told yet */
+  uint64_t id;
+  char kind[16], label[64];
+  pid_t pid;
+  int64_t started_ms, ended_ms;
+  int status;
+  struct rusage usage;
+  int exec_fd;              /* until exec has succeeded or failed */
+  int client_fds[3], count; /* what goes with STARTED */
+  struct peer *client;
+  uint32_t request;
+  int tty_fd;               /* the pty's master, for RESIZE */
+  char shown[SHOWN_BYTES];  /* the words of the command, each with its NUL */
+  size_t shown_length;
+};
+
+extern struct slot slots[MAX_SLOTS];
+
+/* A START, its words copied to where they can end with NUL. */
+struct request {
+  char *argv[MAX_WORDS], *env[MAX_WORDS], cwd[4096];
+  int stdio;
+  struct winsize size;
+};
+
+/* Returns NULL, or what is wrong with it. */
+const char *request_read(struct request *request, const struct frame *frame);
+/* Forks the process of `slot`; errno tells why it could not. */
+bool spawn(struct slot *slot, const struct request *request);
+
+/* What the error pipe of a start says; nothing when exec has succeeded. Small enough to be written at once. */
+struct child_error {
+  int error;
+  char what[1000]; /* the directory or command concerned */
+};
+
+#endif
