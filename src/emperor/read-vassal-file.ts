@@ -48,10 +48,9 @@ export function lookAtFile(path: string): FileLook {
 
 function statOf(path: string): BigIntStats | 'missing' | 'unknown' {
   try {
-    // ENOTDIR is "no entry" here too; the caller proves the directory before it believes that.
     return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? 'missing';
   } catch {
-    // EACCES, EIO, ESTALE, ENOMEM and what file systems in user space invent.
+    // ENOTDIR, EACCES, EIO, ESTALE, ENOMEM and what file systems in user space invent.
     return 'unknown';
   }
 }

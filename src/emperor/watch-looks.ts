@@ -59,7 +59,7 @@ export class PendingLooks {
    */
   retry({ name, busySince }: Look, now: number): number {
     const since = busySince ?? now;
-    const waitMs = Math.min(Math.max(FIRST_RETRY_MS, (now - since) / 8), LAST_RETRY_MS);
+    const waitMs = Math.min(Math.max(FIRST_RETRY_MS, Math.ceil((now - since) / 8)), LAST_RETRY_MS);
     this.#postpone(name, { at: now + waitMs, why: 'busy', busySince: since });
     return now - since;
   }
