@@ -9,6 +9,7 @@ import { DIRECTIVES } from '../../src/config/options/directives.ts';
 import { EMPEROR_OPTIONS } from '../../src/config/options/emperor.ts';
 import { namesOf } from '../../src/config/options/option.ts';
 import { VASSAL_OPTIONS } from '../../src/config/options/vassal.ts';
+import { optionsPage } from '../../src/config/render/options-page.ts';
 import { VASSAL_ACTIONS } from '../../src/emperor/governor.ts';
 import { VASSAL_STATES } from '../../src/vassal/state.ts';
 
@@ -141,5 +142,11 @@ describe('docs/operating.md', () => {
     for (const kind of [...kinds, 'duplicate-name']) {
       expect(read('docs/operating.md')).toContain(`\`${kind}\``);
     }
+  });
+});
+
+describe('docs/options.md', () => {
+  test('is what the tables say', () => {
+    expect(read('docs/options.md'), 'run `npm run docs`').toBe(optionsPage());
   });
 });

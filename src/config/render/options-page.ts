@@ -1,4 +1,4 @@
-/** docs/options.md, out of the tables; print-docs.ts prints it, and a test says when it is old. */
+/** docs/options.md, out of the tables; `npm run docs` writes it, and a test says when it is old. */
 import { CODES } from '../diagnose.ts';
 import { DIRECTIVES } from '../options/directives.ts';
 import { EMPEROR_OPTIONS } from '../options/emperor.ts';
@@ -24,8 +24,7 @@ export function optionsPage(): string {
 
 const INTRODUCTION = `# Options
 
-This page is made from \`src/config/options/\`; edit the tables there, then, after \`npm run build\`, run
-\`node dist/config/render/print-docs.js > docs/options.md\`.
+This page is made from \`src/config/options/\` by \`npm run docs\`; edit the tables there.
 
 A file has sections (\`[vassal]\`) and lines \`key = value\`; a value is the rest of its line, a comment is a
 line that begins with \`;\` or \`#\`. Any section may be called \`[uwsgi]\`. Whatever is not known, not
