@@ -108,6 +108,12 @@ ${options.sections ?? ''}
     return ended;
   }
 
+  /** Reads no more of what the daemon says: its stdout and stderr are broken pipes from now on. */
+  closeOutput(): void {
+    this.#daemon?.stdout?.destroy();
+    this.#daemon?.stderr?.destroy();
+  }
+
   hup(): void {
     this.#daemon?.kill('SIGHUP');
   }

@@ -1,0 +1,45 @@
+/** Start-up counts: what a command loads before it does anything, followed through the imports of the source. */
+import { readFileSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { expect, test } from 'vitest';
+
+const SOURCE = resolve(import.meta.dirname, '../../../src');
+/** Static imports and re-exports that remain when types are gone. */
+const IMPORT = /^(?:import|export) (?!type )(?:[^'"]* from )?'([^']+)';$/gms;
+
+function loadedBy(file: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  const text = readFileSync(resolve(SOURCE, file), 'utf8');
+  for (const [, specifier = ''] of text.matchAll(IMPORT)) {
+    if (!specifier.startsWith('.')) seen.add(specifier);
+    else loadedBy(relative(SOURCE, resolve(SOURCE, dirname(file), specifier)), seen);
+  }
+  return seen;
+}
+
+const packagesOf = (files: Iterable<string>) =>
+  [...files].filter((file) => !file.endsWith('.ts') && !file.startsWith('node:'));
+
+test('the command line itself loads commander, and a dozen small files', () => {
+  const loaded = loadedBy('cli/main.ts');
+  expect(packagesOf(loaded)).toEqual(['commander']);
+  expect(loaded.size).toBeLessThan(20);
+});
+
+test.each(['act', 'cat', 'events', 'ls', 'plan', 'purge', 'shutdown', 'stats', 'status', 'wait'])(
+  '`emperor %s` loads no package, no system call and no daemon',
+  (command) => {
+    const loaded = loadedBy(`cli/commands/${command}.ts`);
+    expect(packagesOf(loaded)).toEqual([]);
+    const heavy = [...loaded].filter((file) => /^(linux|jail|distro|cgroup)\//.test(file));
+    expect(heavy).toEqual([]);
+    expect(loaded.size).toBeLessThan(40);
+  },
+);
+
+test('the run-dir of --ini is found without resolving the whole configuration', () => {
+  const loaded = loadedBy('cli/run-directory.ts');
+  expect(packagesOf(loaded)).toEqual([]);
+  expect([...loaded]).not.toContain('config/emperor-config.ts');
+});
