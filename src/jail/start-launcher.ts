@@ -112,15 +112,26 @@ function writeProgram(path: string, content: Buffer): void {
   renameSync(temporary, path);
 }
 
+/** A launcher that is just dying still accepts, so only one that answers is there. */
 async function connectIfThere(socket: string): Promise<LauncherClient | null> {
+  let client: LauncherClient | null = null;
   try {
-    return await LauncherClient.connect(socket);
+    client = await LauncherClient.connect(socket);
+    await client.hello({ subscribe: false });
+    return client;
   } catch (error) {
-    const cause = error instanceof EmperorError ? error.cause : error;
-    // ECONNREFUSED: a launcher that died left its socket.
-    if (isErrno(cause, 'ENOENT', 'ECONNREFUSED')) return null;
+    client?.close();
+    if (isGone(error)) return null;
     throw error;
   }
+}
+
+/** ECONNREFUSED: a launcher that died left its socket. No errno: it closed the connection. */
+function isGone(error: unknown): boolean {
+  if (!(error instanceof EmperorError) || error.code !== 'not-reachable') return false;
+  return (
+    error.cause === null || isErrno(error.cause, 'ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE')
+  );
 }
 
 async function spawnLauncher(
