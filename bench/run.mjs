@@ -6,7 +6,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isInstalled, UwsgiWorld } from './uwsgi.mjs';
-import { cpuSeconds, median, memAvailableBytes, ROOT, rssBytes, sleep, until, World } from './world.mjs';
+import {
+  cpuSeconds,
+  median,
+  memAvailableBytes,
+  ROOT,
+  rssBytes,
+  sleep,
+  until,
+  World,
+} from './world.mjs';
 
 const SCALE = process.argv.includes('--quick') ? 0.1 : 1;
 const scaled = (number) => Math.max(10, Math.round(number * SCALE));
@@ -17,7 +26,9 @@ const rows = [];
 function row(what, measured, { bound = '', peer = '', met = null, unit = '' } = {}) {
   rows.push({ what, measured, bound, peer, met, unit });
   const mark = met === null ? ' ' : met ? 'ok' : 'MISS';
-  console.log(`${what.padEnd(58)} ${String(measured).padStart(10)} ${unit.padEnd(10)} ${bound.padEnd(14)} ${String(peer).padStart(16)}  ${mark}`);
+  console.log(
+    `${what.padEnd(58)} ${String(measured).padStart(10)} ${unit.padEnd(10)} ${bound.padEnd(14)} ${String(peer).padStart(16)}  ${mark}`,
+  );
 }
 
 /** Nanoseconds since 1970, as precisely as Node has them. */
@@ -59,11 +70,23 @@ async function startRate() {
     const seconds = (performance.now() - begin) / 1000;
     const rate = number / seconds;
     const { eventLoopDelayMs } = world.stats();
-    row(`start of the emperor to ${number} running`, rate.toFixed(0), { unit: 'vassals/s', bound: '>= 400', met: rate >= 400 });
-    row('  event-loop delay p99 meanwhile', eventLoopDelayMs.p99.toFixed(1), { unit: 'ms', bound: '<= 20', met: eventLoopDelayMs.p99 <= 20 });
+    row(`start of the emperor to ${number} running`, rate.toFixed(0), {
+      unit: 'vassals/s',
+      bound: '>= 400',
+      met: rate >= 400,
+    });
+    row('  event-loop delay p99 meanwhile', eventLoopDelayMs.p99.toFixed(1), {
+      unit: 'ms',
+      bound: '<= 20',
+      met: eventLoopDelayMs.p99 <= 20,
+    });
     await sleep(3000);
     const perVassal = (before - memAvailableBytes()) / number / 1024;
-    row('memory per idle vassal, all included', perVassal.toFixed(0), { unit: 'KB', bound: '<= 650', met: perVassal <= 650 });
+    row('memory per idle vassal, all included', perVassal.toFixed(0), {
+      unit: 'KB',
+      bound: '<= 650',
+      met: perVassal <= 650,
+    });
     await idle(world);
     await adoption(world, number);
   } finally {
@@ -78,8 +101,16 @@ async function idle(world) {
   await sleep(seconds * 1000);
   const share = ((cpuSeconds(pid) - from) / seconds) * 100;
   const rss = rssBytes(pid) / 2 ** 20;
-  row('  emperor, idle: share of a core', share.toFixed(2), { unit: '%', bound: '< 1', met: share < 1 });
-  row('  emperor, idle: resident memory', rss.toFixed(0), { unit: 'MB', bound: '<= 150', met: rss <= 150 });
+  row('  emperor, idle: share of a core', share.toFixed(2), {
+    unit: '%',
+    bound: '< 1',
+    met: share < 1,
+  });
+  row('  emperor, idle: resident memory', rss.toFixed(0), {
+    unit: 'MB',
+    bound: '<= 150',
+    met: rss <= 150,
+  });
 }
 
 async function adoption(world, number) {
@@ -90,7 +121,11 @@ async function adoption(world, number) {
   await world.start();
   await world.untilRunning(number);
   const seconds = (performance.now() - begin) / 1000;
-  row(`adoption of ${number} running vassals`, seconds.toFixed(2), { unit: 's', bound: '<= 3', met: seconds <= 3 });
+  row(`adoption of ${number} running vassals`, seconds.toFixed(2), {
+    unit: 's',
+    bound: '<= 3',
+    met: seconds <= 3,
+  });
 }
 
 async function latency() {
@@ -100,18 +135,30 @@ async function latency() {
   try {
     await world.start();
     const alone = median(await latencies(world, 30, 'a'));
-    row('file renamed into place to first instruction, p50', alone.toFixed(1), { unit: 'ms', bound: '<= 45', met: alone <= 45 });
+    row('file renamed into place to first instruction, p50', alone.toFixed(1), {
+      unit: 'ms',
+      bound: '<= 45',
+      met: alone <= 45,
+    });
     for (let i = 0; i < others; i += 1) world.write(`o${i}`, SLEEP);
     await world.untilRunning(others);
     await sleep(5000);
     const crowded = median(await latencies(world, 30, 'b'));
-    row(`  the same beside ${others} running vassals, p50`, crowded.toFixed(1), { unit: 'ms', bound: '<= 45', met: crowded <= 45 });
+    row(`  the same beside ${others} running vassals, p50`, crowded.toFixed(1), {
+      unit: 'ms',
+      bound: '<= 45',
+      met: crowded <= 45,
+    });
     const running = world.stats().vassals.running;
     const begin = performance.now();
     for (let i = 0; i < more; i += 1) world.write(`m${i}`, SLEEP);
     await world.untilRunning(running + more);
     const rate = (more / (performance.now() - begin)) * 1000;
-    row(`next ${more} with ${others} running`, rate.toFixed(0), { unit: 'vassals/s', bound: '>= 250', met: rate >= 250 });
+    row(`next ${more} with ${others} running`, rate.toFixed(0), {
+      unit: 'vassals/s',
+      bound: '>= 250',
+      met: rate >= 250,
+    });
   } finally {
     await world.close();
   }
@@ -138,11 +185,22 @@ async function peer() {
     const before = memAvailableBytes();
     const begin = performance.now();
     for (let i = 0; i < number; i += 1) world.write(`v${i}`, 'stamp');
-    await until(() => world.stampOf(`v${number - 1}`) !== '' && world.stampOf('v0') !== '', 'uwsgi vassals', 120_000, 50);
+    await until(
+      () => world.stampOf(`v${number - 1}`) !== '' && world.stampOf('v0') !== '',
+      'uwsgi vassals',
+      120_000,
+      50,
+    );
     const seconds = (performance.now() - begin) / 1000;
-    row(`uwsgi-emperor: ${number} new files to all running`, (number / seconds).toFixed(0), { unit: 'vassals/s' });
+    row(`uwsgi-emperor: ${number} new files to all running`, (number / seconds).toFixed(0), {
+      unit: 'vassals/s',
+    });
     await sleep(2000);
-    row('uwsgi-emperor: memory per vassal', ((before - memAvailableBytes()) / number / 1024).toFixed(0), { unit: 'KB' });
+    row(
+      'uwsgi-emperor: memory per vassal',
+      ((before - memAvailableBytes()) / number / 1024).toFixed(0),
+      { unit: 'KB' },
+    );
   } finally {
     await world.close();
   }

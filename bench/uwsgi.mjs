@@ -1,6 +1,14 @@
 // The peer: Debian's own uwsgi-emperor, over a directory of its own, with the namespaces it offers.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildPrograms, memAvailableBytes, sleep, until } from './world.mjs';
@@ -40,7 +48,17 @@ exec-pre-app = STAMP=${join(this.directory, `${name}.stamp`)} ${join(this.opt, p
     this.output = '';
     this.process = spawn(
       'ip',
-      ['netns', 'exec', this.netns, 'uwsgi', '--emperor', this.vassals, '--emperor-use-clone', 'fs,ipc,uts,net,pid', '--die-on-term'],
+      [
+        'netns',
+        'exec',
+        this.netns,
+        'uwsgi',
+        '--emperor',
+        this.vassals,
+        '--emperor-use-clone',
+        'fs,ipc,uts,net,pid',
+        '--die-on-term',
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     for (const stream of [this.process.stdout, this.process.stderr]) {

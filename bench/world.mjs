@@ -1,6 +1,14 @@
 // The benchmarks' own world: a network namespace as the host, directories, cgroup parent, one emperor.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -110,7 +118,10 @@ log-level = warn
   }
 
   cli(...args) {
-    return execFileSync(BINARY, ['--ini', this.ini, ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
+    return execFileSync(BINARY, ['--ini', this.ini, ...args], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    });
   }
 
   stats() {

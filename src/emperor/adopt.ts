@@ -52,7 +52,7 @@ async function findJail(
   if (!peer) return sweep(host, name);
   const pid = peer.init.peerPid();
   const startTime = BigInt(readStartTime(pid) ?? 0);
-  const jail = Jail.adopt(host, { name, pid, startTime, init: peer.init });
+  const jail = Jail.adopt(host, { name, pid, startTime, ...peer });
   if (peer.welcome.state === 'gate' || peer.welcome.name !== name) {
     host.log.info({ vassal: name, pid }, 'ends a start that was interrupted');
     await jail.kill();

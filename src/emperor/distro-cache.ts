@@ -8,7 +8,10 @@ import { EmperorError, isErrno } from '../base/errors.ts';
 import { type DistroReport, judgeRoot } from '../distro/inspect.ts';
 
 export class DistroCache {
-  readonly #known = new Map<string, { readonly signature: string; readonly report: DistroReport }>();
+  readonly #known = new Map<
+    string,
+    { readonly signature: string; readonly report: DistroReport }
+  >();
 
   /** Throws `bad-distro` naming the path and the fix. */
   of(root: string): DistroReport {

@@ -11,15 +11,15 @@ export function keepUntilRestart(
 ): { readonly settings: Settings; readonly postponed: readonly string[] } {
   const waiting = Object.entries(EMPEROR_OPTIONS)
     .filter(([, option]) => option.reload === 'restart')
-    .filter(([field]) => !isDeepStrictEqual(valueOf(before, field), valueOf(after, field)));
-  const kept = Object.fromEntries(waiting.map(([field]) => [field, valueOf(before, field)]));
+    .filter(([field]) => !isDeepStrictEqual(fieldOf(before, field), fieldOf(after, field)));
+  const kept = Object.fromEntries(waiting.map(([field]) => [field, fieldOf(before, field)]));
   return {
     settings: { ...after, config: { ...after.config, ...kept } },
     postponed: waiting.map(([, option]) => option.name),
   };
 }
 
-function valueOf({ config }: Settings, field: string): unknown {
+function fieldOf({ config }: Settings, field: string): unknown {
   // The table's keys are the configuration's fields; TypeScript cannot see that of a string.
   return config[field as keyof EmperorConfig];
 }

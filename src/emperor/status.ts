@@ -25,7 +25,7 @@ export function statusOf(source: StatusSource): VassalStatus {
     state: vassal.state,
     pid: vassal.jail?.pid ?? null,
     generation: vassal.applied?.generation ?? 0,
-    startedAt: iso(vassal.startedAtMs),
+    startedAt: iso(vassal.jail?.startedAtMs ?? null),
     ready: vassal.state === 'running',
     distro: config?.distro ?? null,
     hostname: config?.hostname ?? null,

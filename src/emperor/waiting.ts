@@ -50,7 +50,8 @@ const HELD = 'it was stopped by an operator; `emperor start` lets it run again';
 function refusal(view: WaitView, request: WaitRequest): WaitResult | undefined {
   if (request.sha256 !== undefined && view.sha256 !== request.sha256) return undefined;
   const isInvalid = view.diagnostics.some(({ severity }) => severity === 'error');
-  const isHopeless = view.state === 'failed' || (view.state === 'backoff' && view.lastError !== null);
+  const isHopeless =
+    view.state === 'failed' || (view.state === 'backoff' && view.lastError !== null);
   if (!isInvalid && !isHopeless && !view.isHeld) return undefined;
   const first = view.diagnostics.find(({ severity }) => severity === 'error');
   return {

@@ -1,12 +1,24 @@
 /** Prints the protocol table as a C header: `node dist/jail/generate-header.js > build/native/wire.h`. */
-import { MAX_FRAME, MOUNT, NAMESPACE, OP, PROTOCOL_VERSION, STATE, STDIO, TAG, VERB } from './wire.ts';
+import {
+  MAX_FRAME,
+  MOUNT,
+  NAMESPACE,
+  OP,
+  PROTOCOL_VERSION,
+  STATE,
+  STDIO,
+  TAG,
+  VERB,
+} from './wire.ts';
 
 const TABLES = { VERB, TAG, STDIO, STATE, OP, MOUNT, NAMESPACE } as const;
 
 /** The header's text; every name of a table becomes TABLE_NAME. */
 export function wireHeader(): string {
   const lines = Object.entries(TABLES).flatMap(([table, values]) =>
-    Object.entries(values).map(([name, value]) => `#define ${table}_${name.toUpperCase()} ${value}`),
+    Object.entries(values).map(
+      ([name, value]) => `#define ${table}_${name.toUpperCase()} ${value}`,
+    ),
   );
   return [
     '/* Generated from src/jail/wire.ts. */',

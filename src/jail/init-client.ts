@@ -20,6 +20,8 @@ export interface Welcome {
   readonly bootId: string;
   /** Clock ticks since boot. */
   readonly startTime: bigint;
+  /** The same by the wall clock of that moment, milliseconds since 1970. */
+  readonly startedAtMs: number;
   readonly state: InitState;
   readonly uid: number;
 }
@@ -155,14 +157,17 @@ export class InitClient {
   async list(): Promise<readonly SlotEntry[]> {
     const all: SlotEntry[] = [];
     for (let from: number | null = 0; from !== null; ) {
-      const page: { entries: SlotEntry[]; next: number | null } = await this.#ask('list its processes', {
-        verb: VERB.LIST,
-        fields: [[TAG.NUMBER, from]],
-        read: (fields) => ({
-          entries: fields.entries(TAG.ENTRY).map(entryOf),
-          next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
-        }),
-      });
+      const page: { entries: SlotEntry[]; next: number | null } = await this.#ask(
+        'list its processes',
+        {
+          verb: VERB.LIST,
+          fields: [[TAG.NUMBER, from]],
+          read: (fields) => ({
+            entries: fields.entries(TAG.ENTRY).map(entryOf),
+            next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
+          }),
+        },
+      );
       all.push(...page.entries);
       from = page.next;
     }
@@ -267,6 +272,7 @@ function welcomeOf(fields: Fields): Welcome {
     hash: fields.text(TAG.HASH),
     bootId: fields.text(TAG.BOOT_ID),
     startTime: fields.bigint(TAG.START_TIME),
+    startedAtMs: fields.number(TAG.TIME_MS),
     state: initStateOf(fields.number(TAG.STATE)),
     uid: fields.number(TAG.UID),
   };

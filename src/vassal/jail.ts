@@ -42,6 +42,8 @@ export class Jail {
   readonly pid: number;
   readonly startTime: bigint;
   readonly init: InitClient;
+  /** Wall clock; 0 until init has been greeted. */
+  startedAtMs = 0;
   readonly #host: JailHost;
   readonly #pidfd: number;
   readonly #died: Promise<void>;
@@ -103,9 +105,11 @@ export class Jail {
   /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
   static adopt(
     host: JailHost,
-    found: { name: string; pid: number; startTime: bigint; init: InitClient },
+    found: { name: string; pid: number; startTime: bigint; init: InitClient; welcome: Welcome },
   ): Jail {
-    return new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
+    const jail = new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
+    jail.startedAtMs = found.welcome.startedAtMs;
+    return jail;
   }
 
   /** Takes hold of an init that stands at its gate and lets it pass. */
@@ -119,8 +123,9 @@ export class Jail {
     try {
       const init = await InitClient.connect(socketOf(host, found.name));
       jail = new Jail(host, { ...found, pidfd, init });
-      // Who it is is known from the launcher; the greeting only asks for exits.
-      await Promise.all([init.hello({ subscribe: true }), init.go(plan)]);
+      // Who it is is known from the launcher, so both go at once.
+      const [welcome] = await Promise.all([init.hello({ subscribe: true }), init.go(plan)]);
+      jail.startedAtMs = welcome.startedAtMs;
       return jail;
     } catch (error) {
       if (jail) {

@@ -85,7 +85,6 @@ export class Vassal {
   #isLaunching = false;
   #cancelRetry: () => void = () => {};
 
-  startedAtMs: number | null = null;
   restarts = 0;
   failures = 0;
   nextAttemptAtMs: number | null = null;
@@ -135,7 +134,10 @@ export class Vassal {
     const before = this.#wanted ?? this.#applied;
     const isFirst = this.#wanted === null;
     this.#wanted = wanted;
-    if (wanted === null) return this.raise('end');
+    if (wanted === null) {
+      this.raise('end');
+      return;
+    }
     this.#recognise(wanted);
     if (wanted.sha256 !== before?.sha256) this.#isHeld = false;
     const isChange = wanted.sha256 !== before?.sha256 || wanted.hash !== before.hash;
@@ -200,7 +202,6 @@ export class Vassal {
     this.#applied = applied;
     this.#unknown = applied ? null : welcome;
     const found = this.#command.adopt(await jail.init.list());
-    this.startedAtMs = found?.startedAtMs ?? this.#host.clock.now();
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
     if (welcome.state === 'stopping') return this.raise('end');
     if (this.#command.slot !== null) return;
@@ -347,7 +348,6 @@ export class Vassal {
     );
     this.#command.reset();
     this.#take(jail);
-    this.startedAtMs = this.#host.clock.now();
     this.#note(applied);
   }
 
@@ -425,7 +425,6 @@ export class Vassal {
     this.#jail = null;
     this.#hasRemains = false;
     this.#command.lose();
-    this.startedAtMs = null;
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
   }
 

@@ -1,7 +1,17 @@
 /** emperor.ini and vassal files as an operator and a panel change them, under a daemon that must not stumble. */
-import { chownSync, chmodSync, readFileSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+
 import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EmperorStats, PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
@@ -32,13 +42,15 @@ describe('emperor.ini', () => {
     emperor.wait('small', 'applied');
     expect(emperor.cli('exec', 'small', '--', 'hostname').stdout).toBe('tiny\n');
     expect(status('small').generation).toBe((before[0]?.generation ?? 0) + 1);
-    expect(status('plain')).toMatchObject({ pid: before[1]?.pid, generation: before[1]?.generation });
+    expect(status('plain')).toMatchObject({
+      pid: before[1]?.pid,
+      generation: before[1]?.generation,
+    });
   });
 
   test('D5: a broken emperor.ini changes nothing, is shown in `stats`, and its repair is applied', async () => {
     const { pid } = status('plain');
-    writeFileSync(`${emperor.ini}.new`, '[emperor]\nvasals = nowhere\n');
-    renameSync(`${emperor.ini}.new`, emperor.ini);
+    emperor.writeIni({ ini: 'vasals = nowhere' });
     await until(() => stats().conditions.length > 0, 'the condition');
     expect(stats().conditions.join()).toMatch(/emperor\.ini.*last good/);
     expect(JSON.stringify(stats().diagnostics)).toMatch(/vasals.*did you mean.*vassals/);
@@ -48,7 +60,10 @@ describe('emperor.ini', () => {
   });
 
   test('a key that needs a restart says so, and does nothing until then', async () => {
-    emperor.writeIni({ ini: 'uid-range = 300000-300010', sections: '[class small]\nhostname = tiny\n' });
+    emperor.writeIni({
+      ini: 'uid-range = 300000-300010',
+      sections: '[class small]\nhostname = tiny\n',
+    });
     await until(() => stats().conditions.length > 0, 'the condition');
     expect(stats().conditions.join()).toMatch(/uid-range.*restarted/);
     emperor.apply('later', SLEEP);
@@ -99,7 +114,11 @@ describe('a vassal file', () => {
     };
     for (const [name, reason] of Object.entries(expected)) {
       const answer = emperor.cli('wait', name, '--for', 'applied', '--timeout', '10s');
-      expect([name, answer.status, answer.stderr]).toEqual([name, 1, expect.stringMatching(reason)]);
+      expect([name, answer.status, answer.stderr]).toEqual([
+        name,
+        1,
+        expect.stringMatching(reason),
+      ]);
       expect(status(name)).toMatchObject({ state: 'failed', config: { valid: false } });
     }
     expect(status('plain').state).toBe('running');
@@ -120,7 +139,16 @@ describe('a vassal file', () => {
     };
     expect(own('[vassal]\ncommand = sleep 2000\nenv = A=1\n').status).toBe(0);
     expect(status('tyrant')).toMatchObject({ uid, gid: uid, state: 'running' });
-    for (const line of ['uid = 0', 'distro = bookworm', 'home = /etc', 'bind = /etc /srv', 'exec-as-root = id', 'include = /etc/shadow', 'env = A=$(HOME)', 'class = small']) {
+    for (const line of [
+      'uid = 0',
+      'distro = bookworm',
+      'home = /etc',
+      'bind = /etc /srv',
+      'exec-as-root = id',
+      'include = /etc/shadow',
+      'env = A=$(HOME)',
+      'class = small',
+    ]) {
       const answer = own(`[vassal]\ncommand = sleep 2000\n${line}\n`);
       expect([line, answer.status]).toEqual([line, 1]);
       expect(answer.stderr + JSON.stringify(status('tyrant'))).not.toMatch(/root:[*$!x]/);
@@ -130,7 +158,11 @@ describe('a vassal file', () => {
 
   test('is shown with the origin of each value, and what a change would cost', async () => {
     emperor.apply('small', `${SLEEP}class = small\n`);
-    const values = emperor.json<readonly { key: string; value: string; origin: string }[]>('cat', 'small', '--resolved');
+    const values = emperor.json<readonly { key: string; value: string; origin: string }[]>(
+      'cat',
+      'small',
+      '--resolved',
+    );
     const origin = (key: string) => values.find((value) => value.key === key)?.origin ?? '';
     expect(origin('command')).toMatch(/small\.ini:2/);
     expect(origin('hostname')).toMatch(/class small \(.*emperor\.ini:\d+\)/);
@@ -138,7 +170,12 @@ describe('a vassal file', () => {
     const changed = join(emperor.directory, 'small.ini');
     writeFileSync(changed, '[vassal]\ncommand = sleep 2000\nclass = small\n');
     const [change] = emperor.json<readonly PlannedChange[]>('plan', changed);
-    expect(change).toMatchObject({ name: 'small', action: 'change', cost: 'process', keys: ['command'] });
+    expect(change).toMatchObject({
+      name: 'small',
+      action: 'change',
+      cost: 'process',
+      keys: ['command'],
+    });
   });
 
   test('M40: runs the hooks of the seed as printed, in its own namespaces', () => {
@@ -153,7 +190,9 @@ command = sleep 1000
 `,
     );
     expect(emperor.cli('exec', 'seed', '--', 'hostname').stdout).toBe('foobar\n');
-    expect(emperor.cli('exec', 'seed', '--', 'ip', 'addr', 'show', 'lo').stdout).toMatch(/LOOPBACK,UP/);
+    expect(emperor.cli('exec', 'seed', '--', 'ip', 'addr', 'show', 'lo').stdout).toMatch(
+      /LOOPBACK,UP/,
+    );
     expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).not.toBe('foobar\n');
     expect(emperor.cli('exec', 'seed', '--', 'hostname', 'other').status).not.toBe(0);
   });
@@ -173,7 +212,11 @@ command = sleep 1000
     const names = Array.from({ length: 200 }, (_, i) => `burst${i}`);
     for (const name of names) writeFileSync(emperor.file(name), '[vassal]\n');
     await until(() => running(names) === names.length, 'all run', 60_000);
-    expect(list().filter(({ name }) => names.includes(name)).every(({ generation }) => generation === 1)).toBe(true);
+    expect(
+      list()
+        .filter(({ name }) => names.includes(name))
+        .every(({ generation }) => generation === 1),
+    ).toBe(true);
     expect(status('aaa-slow').state).toMatch(/starting|running/);
     for (const name of ['aaa-slow', ...names]) emperor.remove(name);
     // More than a fifth vanished at once: said, and held.

@@ -19,7 +19,10 @@ beforeAll(async () => {
     execFileSync('cp', ['-a', join(BOOKWORM, 'bookworm'), join(distros, name)]);
   }
   unlinkSync(join(distros, 'other/usr/lib/os-release'));
-  writeFileSync(join(distros, 'other/usr/lib/os-release'), 'ID=other\nPRETTY_NAME="The other one"\n');
+  writeFileSync(
+    join(distros, 'other/usr/lib/os-release'),
+    'ID=other\nPRETTY_NAME="The other one"\n',
+  );
   await emperor.start();
 }, 120_000);
 afterAll(() => emperor.close());
@@ -43,13 +46,19 @@ test('partly M34: what an operator changes in a distro is seen by its vassals at
 
 test('M25: the distro is read-only for the tenant, and cannot be made writable', () => {
   const shell = (script: string) => emperor.cli('exec', 'mover', '--', 'sh', '-c', script);
-  expect(shell('touch /x 2>&1')).toMatchObject({ status: 1, stdout: expect.stringMatching(/Read-only/) });
+  expect(shell('touch /x 2>&1')).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(/Read-only/),
+  });
   expect(shell('touch /usr/lib/x 2>&1').stdout).toMatch(/Read-only/);
   expect(shell('mount -o remount,rw / 2>&1').status).not.toBe(0);
 });
 
 test('`distro ls` names users, and `distro rm` refuses while there are any', () => {
-  const listed = emperor.json<readonly { name: string; usedBy?: readonly string[] }[]>('distro', 'ls');
+  const listed = emperor.json<readonly { name: string; usedBy?: readonly string[] }[]>(
+    'distro',
+    'ls',
+  );
   expect(listed.map(({ name }) => name)).toEqual(['bookworm', 'other']);
   const answer = emperor.cli('distro', 'rm', 'other');
   expect(answer.status).toBe(1);

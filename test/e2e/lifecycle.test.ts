@@ -42,7 +42,9 @@ function pidsOf(name: string): readonly number[] {
 
 function readNamespace(pid: number): string | null {
   try {
-    return readFileSync(`/proc/${pid}/cgroup`, 'utf8').match(/^0::(.*)\/(init|payload)$/m)?.[1] ?? null;
+    return (
+      readFileSync(`/proc/${pid}/cgroup`, 'utf8').match(/^0::(.*)\/(init|payload)$/m)?.[1] ?? null
+    );
   } catch {
     return null;
   }
@@ -91,7 +93,9 @@ describe('a vassal', () => {
     utimesSync(emperor.file('fails'), new Date(), new Date());
     await until(() => status('fails').failures < 3, 'the touch clears the failures');
     const events = emperor.cli('events', '--json').stdout;
-    expect(events).toMatch(/"event":"file-touched".*content unchanged|content unchanged.*file-touched/);
+    expect(events).toMatch(
+      /"event":"file-touched".*content unchanged|content unchanged.*file-touched/,
+    );
     await expectGone('fails', []);
   });
 
@@ -155,7 +159,10 @@ describe('a vassal', () => {
   });
 
   test('that is slow to stop delays no other', async () => {
-    emperor.apply('stubborn', vassal(`sh -c 'trap "" TERM; while :; do sleep 1; done'`, 'stop-grace = 20s\n'));
+    emperor.apply(
+      'stubborn',
+      vassal(`sh -c 'trap "" TERM; while :; do sleep 1; done'`, 'stop-grace = 20s\n'),
+    );
     emperor.remove('stubborn');
     await until(() => status('stubborn').state === 'stopping', 'it stops');
     const begin = performance.now();

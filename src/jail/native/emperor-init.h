@@ -139,6 +139,7 @@ void mounts_prune(void);
 struct init {
   char name[128], hash[80], boot_id[40];
   uint64_t generation, start_time, namespaces;
+  int64_t started_ms; /* wall clock */
   int state; /* STATE_… */
   uid_t uid;
   bool is_pid1;

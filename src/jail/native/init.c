@@ -60,6 +60,7 @@ static bool guard(void) {
 
 static bool read_identity(const uint8_t *fields, size_t length) {
   self.start_time = start_time_of(0);
+  self.started_ms = wall_ms();
   boot_id(self.boot_id);
   self.generation = field_number(fields, length, TAG_GENERATION, 0);
   self.namespaces = field_number(fields, length, TAG_FLAGS, 0);

@@ -105,6 +105,7 @@ static void welcome(struct peer *peer, const struct frame *frame) {
   out_text(&out, TAG_HASH, self.hash);
   out_text(&out, TAG_BOOT_ID, self.boot_id);
   out_number(&out, TAG_START_TIME, self.start_time);
+  out_number(&out, TAG_TIME_MS, (uint64_t)self.started_ms);
   out_number(&out, TAG_STATE, (uint64_t)self.state);
   out_number(&out, TAG_UID, self.uid);
   out_number(&out, TAG_LOST_BYTES, log_lost_bytes());

@@ -10,7 +10,12 @@ const uidRange = { first: 200_000, last: 200_009 };
 let directory: string;
 const open = () => {
   const homesDirectory = join(directory, 'homes');
-  return new IdentityStore({ stateDirectory: directory, homesDirectory, uidRange, clock: systemClock });
+  return new IdentityStore({
+    stateDirectory: directory,
+    homesDirectory,
+    uidRange,
+    clock: systemClock,
+  });
 };
 
 beforeEach(() => {

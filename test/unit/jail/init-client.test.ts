@@ -18,7 +18,7 @@ const welcome = (state: number): Answer => ({
     [TAG.HASH, 'h'],
     [TAG.BOOT_ID, 'b'],
     [TAG.START_TIME, 12345],
-    [TAG.PID, 0],
+    [TAG.TIME_MS, 1_700_000_000_000],
     [TAG.STATE, state],
     [TAG.UID, 200000],
   ],
@@ -68,6 +68,7 @@ describe('InitClient', () => {
       hash: 'h',
       bootId: 'b',
       startTime: 12345n,
+      startedAtMs: 1_700_000_000_000,
       state: 'gate',
       uid: 200000,
     });
