@@ -93,16 +93,19 @@ export class ApiClient {
     return this.#ask('POST', PATHS.rescan);
   }
 
-  /** Past events, then new ones as they happen, until the server ends. */
+  /** Past events, then new ones as they happen, until the server shuts down. */
   async *events(request: EventsRequest): AsyncGenerator<EmperorEvent> {
     const response = await this.#send('GET', PATHS.events, formatEventsQuery(request));
     const reader = new EventReader();
     response.setEncoding('utf8');
-    try {
-      for await (const chunk of response) yield* reader.read(String(chunk));
-    } catch (error) {
-      // The server was killed in the middle of the stream.
-      if (!isErrno(error, 'ECONNRESET')) throw error;
+    const chunks = response[Symbol.asyncIterator]();
+    for (;;) {
+      const { value, done } = await chunks.next().catch((error: unknown) => {
+        // The server was killed in the middle of the stream.
+        throw this.#failure(error);
+      });
+      if (done) return;
+      yield* reader.read(String(value));
     }
   }
 

@@ -37,7 +37,7 @@ export async function listenOn(
   { socketPath, group, mode }: SocketSetting,
   scope: Scope,
 ): Promise<void> {
-  const fresh = join(dirname(socketPath), '.emperor.sock.new');
+  const fresh = join(dirname(socketPath), `.emperor.sock.${process.pid}`);
   rmSync(fresh, { force: true });
   const short = scope.add(shortPath(fresh), (open) => open.close());
   await listen(server, short.path);

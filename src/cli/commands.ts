@@ -162,6 +162,14 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/exec.ts'),
   },
   {
+    name: 'shell',
+    words: '<name>',
+    summary: 'Opens a login shell inside a vassal, on a new terminal of its own.',
+    details: "Exits with the shell's own status; 125: ours.",
+    example: 'emperor shell blog',
+    load: () => import('./commands/shell.ts'),
+  },
+  {
     name: 'wait',
     words: '<name>',
     summary: 'Waits until one of the conditions holds.',

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { ApiClient } from '../api/client.ts';
 import { readEnvironment } from '../base/environment.ts';
+import { EmperorError } from '../base/errors.ts';
 import type { Globals } from './call.ts';
 
 const SOCKET = 'emperor.sock';
@@ -22,4 +23,10 @@ async function socketPathOf({ socket, ini }: Globals): Promise<string> {
 /** Where the emperor of a configuration listens. */
 export function socketIn(runDirectory: string): string {
   return join(runDirectory, SOCKET);
+}
+
+/** No emperor answers us, so what it knows has to be found elsewhere. */
+export function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof EmperorError)) return false;
+  return error.code === 'not-reachable' || error.code === 'not-permitted';
 }

@@ -1,6 +1,5 @@
 /** `emperor distro ls, add, rm, verify`: without a daemon; one that can be reached says who uses what. */
 import { join, resolve } from 'node:path';
-import { EmperorError } from '../../base/errors.ts';
 import { EMPEROR_OPTIONS } from '../../config/options/emperor.ts';
 import { addDistro, type DistroTool } from '../../distro/build.ts';
 import type { DistroReport } from '../../distro/inspect.ts';
@@ -9,7 +8,7 @@ import { type Call, type Globals, onlyWord, usageError } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { print, printJson, say, tableStyle } from '../output.ts';
 import { printable } from '../printable.ts';
-import { reach } from '../reach.ts';
+import { isUnreachable, reach } from '../reach.ts';
 import { iniFileOf, loadSettings } from '../settings.ts';
 import { renderTable, type TableStyle } from '../table.ts';
 
@@ -41,7 +40,7 @@ async function ifReachable<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof EmperorError && error.code === 'not-reachable') return undefined;
+    if (isUnreachable(error)) return undefined;
     throw error;
   }
 }

@@ -1,18 +1,8 @@
-/**
- * `emperor exec NAME [-t] [--] CMD…`: asks where the vassal's init listens, then becomes the C program that
- * speaks to it. No byte passes through Node, and signals, terminal and exit status are the program's own.
- */
-import { readEnvironment } from '../../base/environment.ts';
-import type { ExecTarget } from '../../emperor/governor.ts';
-import { becomeProgram } from '../../linux/execve.ts';
+/** `emperor exec NAME [-t] [--] CMD…`: asks where the vassal's init listens, then becomes the C program. */
+import { attach, EXIT_OURS } from '../attach.ts';
 import { type Call, usageError } from '../call.ts';
 import { reach } from '../reach.ts';
 import { reportError } from '../report.ts';
-
-/** Whatever fails before the command runs, as docker and podman have it. */
-const EXIT_OURS = 125;
-/** What the command's terminal is; the tenant's environment knows nothing else of ours. */
-const TERMINAL_VARIABLES = ['TERM', 'COLORTERM'];
 
 export interface ExecWords {
   readonly name: string;
@@ -22,13 +12,10 @@ export interface ExecWords {
 
 export async function run({ words, options, globals }: Call): Promise<number> {
   try {
-    const parsed = parseExecWords(words);
-    const hasTty = parsed.hasTty || options.flag('tty');
-    const target = await (await reach(globals)).execTarget(parsed.name);
-    const terminal = hasTty ? terminalEnvironment() : [];
-    return becomeProgram(target.program, attachArguments(target, { ...parsed, hasTty, terminal }), [
-      'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
-    ]);
+    const { name, hasTty, command } = parseExecWords(words);
+    const target = await (await reach(globals)).execTarget(name);
+    const isTtyWanted = hasTty || options.flag('tty');
+    return attach(target, { label: 'exec', kind: 'exec', hasTty: isTtyWanted, command });
   } catch (error) {
     await reportError(error);
     return EXIT_OURS;
@@ -52,30 +39,4 @@ export function parseExecWords(words: readonly string[]): ExecWords {
   const command = rest.slice(at);
   if (command.length > 0) return { name, hasTty, command };
   throw usageError('Cannot run nothing: use `emperor exec NAME -- CMD…`');
-}
-
-interface Attachment extends ExecWords {
-  readonly terminal: readonly string[];
-}
-
-/** The command line of the C program's `attach` mode. Pure. */
-export function attachArguments(target: ExecTarget, attachment: Attachment): readonly string[] {
-  const { hasTty, terminal, command } = attachment;
-  return [
-    'attach',
-    target.socket,
-    target.cwd,
-    ...['--label', 'exec'],
-    ...(hasTty ? ['--tty'] : []),
-    ...[...target.env, ...terminal].flatMap((pair) => ['--env', pair]),
-    '--',
-    ...command,
-  ];
-}
-
-function terminalEnvironment(): readonly string[] {
-  return TERMINAL_VARIABLES.flatMap((name) => {
-    const value = readEnvironment(name);
-    return value === undefined ? [] : [`${name}=${value}`];
-  });
 }

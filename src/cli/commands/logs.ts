@@ -11,7 +11,7 @@ import { LogDirectory } from '../logs/files.ts';
 import { formatLogLine, type LogFormat } from '../logs/format.ts';
 import { LogReader } from '../logs/reader.ts';
 import { paintFor, print } from '../output.ts';
-import { reach } from '../reach.ts';
+import { isUnreachable, reach } from '../reach.ts';
 
 /** What --follow begins with, as tail(1) does. */
 const FOLLOWED_LINES = 10;
@@ -140,11 +140,6 @@ async function isKnown(name: string, globals: Globals): Promise<boolean> {
     if (error instanceof EmperorError && error.code === 'no-such-vassal') return false;
     throw error;
   }
-}
-
-function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof EmperorError)) return false;
-  return error.code === 'not-reachable' || error.code === 'not-permitted';
 }
 
 /** Resolves when something changes in the directory, and at the latest after a while. */

@@ -15,10 +15,20 @@ import { type Call, type Globals, usageError } from '../call.ts';
 import { EXIT, leave } from '../exit.ts';
 import { isTalkTerminal, say } from '../output.ts';
 import { socketIn } from '../reach.ts';
-import { sayDiagnostics } from '../report.ts';
+import { reportError, sayDiagnostics } from '../report.ts';
 import { iniFileOf } from '../settings.ts';
 
-export async function run({ options, globals }: Call): Promise<number> {
+export async function run(call: Call): Promise<number> {
+  try {
+    await govern(call);
+    return leave(EXIT.done);
+  } catch (error) {
+    // Whatever is left to run, such as a worker of a library, must not hold us in either case.
+    return leave(await reportError(error));
+  }
+}
+
+async function govern({ options, globals }: Call): Promise<void> {
   const iniFile = iniFileOf(globals.ini);
   if (iniFile === undefined) {
     throw usageError('Cannot run: there is no ./emperor.ini here; name one with --ini FILE');
@@ -38,8 +48,6 @@ export async function run({ options, globals }: Call): Promise<number> {
   await announce(emperor, globals);
   await emperor.done;
   await server.close();
-  // Whatever is left to run, such as a timer of a library, must not hold us.
-  return leave(EXIT.done);
 }
 
 /** A terminal or pipe that has gone is no reason to stop governing. */

@@ -1,12 +1,13 @@
 /** What commands parse and render: pure parts, by themselves. */
 import { describe, expect, test } from 'vitest';
 import { EmperorError } from '../../../src/base/errors.ts';
+import { attachArguments } from '../../../src/cli/attach.ts';
 import { renderBanner } from '../../../src/cli/banner.ts';
 import { renderValues } from '../../../src/cli/commands/cat.ts';
 import { summaryOf } from '../../../src/cli/commands/check.ts';
 import { renderReport } from '../../../src/cli/commands/distro.ts';
 import { parseSince, renderEvent } from '../../../src/cli/commands/events.ts';
-import { attachArguments, parseExecWords } from '../../../src/cli/commands/exec.ts';
+import { parseExecWords } from '../../../src/cli/commands/exec.ts';
 import { parseLines } from '../../../src/cli/commands/logs.ts';
 import { renderList } from '../../../src/cli/commands/ls.ts';
 import { renderChanges } from '../../../src/cli/commands/plan.ts';
@@ -165,15 +166,9 @@ describe('exec', () => {
       env: ['A=1'],
       shell: '/bin/sh',
     };
-    expect(
-      attachArguments(target, {
-        name: 'blog',
-        hasTty: true,
-        command: ['ls', '--tty'],
-        terminal: ['TERM=xterm'],
-      }),
-    ).toEqual(
-      'attach /s /home/blog --label exec --tty --env A=1 --env TERM=xterm -- ls --tty'.split(' '),
+    const command = ['ls', '--tty'];
+    expect(attachArguments(target, { label: 'exec', kind: 'exec', hasTty: true, command })).toEqual(
+      'attach /s /home/blog --label exec --kind exec --tty --env A=1 -- ls --tty'.split(' '),
     );
   });
 });
