@@ -79,6 +79,15 @@ describe('a running emperor', () => {
     expect(emperor.cli('exec', 'blog', '--', 'test', '-t', '0').status).toBe(1);
   });
 
+  test('shell is a login shell on a terminal of the vassal, and ends with its status', () => {
+    const answer = spawnSync('script', ['-qec', `${cli} shell blog`, '/dev/null'], {
+      encoding: 'utf8',
+      input: 'tty; pwd; shopt -q login_shell && echo login; exit 3\n',
+    });
+    expect(answer.stdout).toMatch(/\/dev\/pts\/\d+\r\n\/home\/blog\r\nlogin\r\n/);
+    expect(answer.status).toBe(3);
+  });
+
   test('every failure of exec that is ours is 125', () => {
     expect(emperor.cli('exec', 'nobody', '--', 'true').status).toBe(125);
     expect(emperor.cli('exec', 'blog').status).toBe(125);

@@ -1,6 +1,7 @@
 /** `emperor logs NAME`: straight from the files that the vassal's init writes, so it needs no emperor. */
 import { watch } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { EmperorError, isErrno } from '../../base/errors.ts';
 import { isVassalName } from '../../config/names.ts';
@@ -17,7 +18,6 @@ import { isUnreachable, reach } from '../reach.ts';
 const FOLLOWED_LINES = 10;
 /** Where nothing tells of changes, such as a network file system. */
 const LOOK_AGAIN_MS = 1000;
-const WRITE_BYTES = 64 * 1024;
 
 export async function run(call: Call): Promise<number> {
   const { options, globals } = call;
@@ -32,16 +32,23 @@ export async function run(call: Call): Promise<number> {
     last,
     onLine: (line) => output.add(line),
   });
-  reader.read();
-  output.flush();
+  await readAll(reader, output);
   while (isFollowing) {
     await changeIn(directory.path, systemClock);
-    reader.read();
-    output.flush();
+    await readAll(reader, output);
   }
   reader.finish();
   output.flush();
   return EXIT.done;
+}
+
+/** Between portions the event loop gets its turn: a reader of ours that has left is noticed there. */
+async function readAll(reader: LogReader, output: LogOutput): Promise<void> {
+  while (reader.read()) {
+    output.flush();
+    await setImmediate();
+  }
+  output.flush();
 }
 
 function formatOf({ options, globals }: Call): LogFormat {
@@ -56,7 +63,7 @@ export function parseLines(text: string | undefined): number | undefined {
   throw usageError(`Cannot show ${JSON.stringify(text)} lines: use a whole number`);
 }
 
-/** Gathers lines, so that a long log is not one system call a line. */
+/** Gathers the lines of a portion, so that a long log is not one system call a line. */
 class LogOutput {
   readonly #format: LogFormat;
   readonly #paint: ReturnType<typeof paintFor>;
@@ -72,7 +79,6 @@ class LogOutput {
     const bytes = formatLogLine(line, this.#format, this.#paint);
     this.#lines.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes > WRITE_BYTES) this.flush();
   }
 
   flush(): void {

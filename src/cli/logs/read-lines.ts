@@ -17,11 +17,12 @@ export class LineReader {
     this.#position = position;
   }
 
-  /** Yields the lines that are complete now, without their ends. */
-  *lines(): Generator<Buffer> {
-    for (let count = this.#read(); count > 0; count = this.#read()) {
-      yield* this.#split(Buffer.from(this.#portion.subarray(0, count)));
-    }
+  /** Reads on by one portion; returns the lines that it completes, or undefined at the end of the file. */
+  next(): readonly Buffer[] | undefined {
+    const count = readSync(this.#fd, this.#portion, 0, PORTION_BYTES, this.#position);
+    if (count === 0) return undefined;
+    this.#position += count;
+    return [...this.#split(Buffer.from(this.#portion.subarray(0, count)))];
   }
 
   /** What stands behind the last line end, once nobody will end it any more. */
@@ -29,12 +30,6 @@ export class LineReader {
     const rest = this.#begun;
     this.#begun = Buffer.alloc(0);
     return rest.length > 0 ? rest : undefined;
-  }
-
-  #read(): number {
-    const count = readSync(this.#fd, this.#portion, 0, PORTION_BYTES, this.#position);
-    this.#position += count;
-    return count;
   }
 
   *#split(bytes: Buffer): Generator<Buffer> {

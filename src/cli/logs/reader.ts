@@ -30,10 +30,9 @@ export class LogReader {
     closeOthers(files, this.#current);
   }
 
-  /** Hands on all lines that are there now. */
-  read(): void {
-    this.#drain();
-    while (this.#advance()) this.#drain();
+  /** Hands on a portion of the lines that are there; false once there are no more for now. */
+  read(): boolean {
+    return this.#readPortion() || this.#advance();
   }
 
   /** Hands on what was begun and not ended; nothing is read after it. */
@@ -67,9 +66,10 @@ export class LogReader {
     return this.#options.label === null || label === this.#options.label;
   }
 
-  #drain(): void {
-    if (!this.#current) return;
-    for (const line of this.#current.reader.lines()) this.#take(line);
+  #readPortion(): boolean {
+    const lines = this.#current?.reader.next();
+    for (const line of lines ?? []) this.#take(line);
+    return lines !== undefined;
   }
 
   #take(bytes: Buffer): void {
@@ -95,7 +95,7 @@ export class LogReader {
   /** init has closed the file before it renamed it: what is in it now is all there will be. */
   #leaveCurrent(): void {
     if (!this.#current) return;
-    this.#drain();
+    while (this.#readPortion());
     const rest = this.#current.reader.rest();
     if (rest) this.#take(rest);
     closeSync(this.#current.fd);

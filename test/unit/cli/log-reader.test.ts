@@ -60,9 +60,13 @@ function open(options: { label?: string; last?: number } = {}) {
   return { reader, seen };
 }
 
+function readAll(reader: LogReader): void {
+  while (reader.read());
+}
+
 function read(options: { label?: string; last?: number } = {}): readonly string[] {
   const { reader, seen } = open(options);
-  reader.read();
+  readAll(reader);
   reader.finish();
   return seen;
 }
@@ -157,12 +161,12 @@ describe('following a log', () => {
   test('gives new lines, and each line once it is complete', () => {
     write('current', 'one');
     const { reader, seen } = open();
-    reader.read();
+    readAll(reader);
     appendFileSync(join(path, 'current'), lineOf('two').slice(0, -3));
-    reader.read();
+    readAll(reader);
     expect(seen).toEqual(['one']);
     appendFileSync(join(path, 'current'), lineOf('two').slice(-3));
-    reader.read();
+    readAll(reader);
     expect(seen).toEqual(['one', 'two']);
     reader.finish();
   });
@@ -170,18 +174,18 @@ describe('following a log', () => {
   test('loses and repeats no line through rotations', () => {
     write('current', 'one');
     const { reader, seen } = open();
-    reader.read();
+    readAll(reader);
     write('current', 'two');
     rotate();
     write('current', 'three');
     rotate();
     write('current', 'four');
-    reader.read();
+    readAll(reader);
     write('current', 'five');
     rotate();
-    reader.read();
+    readAll(reader);
     write('current', 'six');
-    reader.read();
+    readAll(reader);
     expect(seen).toEqual(['one', 'two', 'three', 'four', 'five', 'six']);
     reader.finish();
   });
@@ -189,21 +193,21 @@ describe('following a log', () => {
   test('goes on with the oldest that is left where more was rotated away than is kept', () => {
     write('current', 'one');
     const { reader, seen } = open();
-    reader.read();
+    readAll(reader);
     for (const text of ['two', 'three', 'four', 'five']) {
       rotate();
       write('current', text);
     }
-    reader.read();
+    readAll(reader);
     expect(seen).toEqual(['one', 'three', 'four', 'five']);
     reader.finish();
   });
 
   test('begins with a log that comes later', () => {
     const { reader, seen } = open({ last: 10 });
-    reader.read();
+    readAll(reader);
     write('current', 'first');
-    reader.read();
+    readAll(reader);
     expect(seen).toEqual(['first']);
     reader.finish();
   });
@@ -214,7 +218,7 @@ describe('following a log', () => {
     for (let turn = 0; turn < 20; turn += 1) {
       rotate();
       write('current', 'more');
-      reader.read();
+      readAll(reader);
     }
     const fds = readdirSync('/proc/self/fd').flatMap((fd) => {
       try {
