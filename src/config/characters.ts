@@ -1,17 +1,17 @@
 /** Which characters configuration may hold. Pure. */
 
 /**
- * Control characters but the tab, line and paragraph separators, halves of surrogate pairs: nothing that a
- * terminal, a log or another parser could take for more than text.
+ * Control characters but the tab, line and paragraph separators, halves of surrogate pairs, and what turns
+ * the direction of writing: nothing that a terminal, a log, another parser or a reader could take for
+ * something else than it is.
  */
-const FORBIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u;
+const FORBIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202A-\u202E\u2066-\u2069]/u;
 
 /** Returns the index of the first character that no value may hold; -1 if there is none. */
 export function forbiddenAt(text: string): number {
   // The common case is decided without the property tables.
   if (/^[\x20-\x7e\t]*$/.test(text)) return -1;
-  const index = text.replaceAll('\t', ' ').search(FORBIDDEN);
-  return index;
+  return text.replaceAll('\t', ' ').search(FORBIDDEN);
 }
 
 /** Returns the character as `U+000A`. */

@@ -20,6 +20,7 @@ export const CODES = {
   'bad-value': 'The value is not of the kind that the key takes.',
   'shell-syntax': 'The command holds shell syntax, and no shell reads it.',
   'operator-only': "The key or construct is for the operator's files only.",
+  'more-findings': 'There are more findings than anybody reads at once.',
   'has-no-effect': 'The line changes nothing.',
   'bad-template': 'A placeholder, loop or `%` sequence cannot be replaced.',
   'unset-variable': 'The environment variable is not set, so its name stays as text.',
@@ -28,7 +29,6 @@ export const CODES = {
   'unknown-class': 'No class of this name is declared.',
   'unknown-distro': 'There is no distro of this name.',
   'no-distro': 'The vassal names no distro, and there is no default.',
-  'needs-restart': 'The change takes effect when the emperor is started again.',
 } as const;
 
 export type Code = keyof typeof CODES;
@@ -55,10 +55,13 @@ export function wholeFile(file: string): Place {
   return { file, line: 0, column: 0 };
 }
 
+const MORE = 'more-findings' satisfies Code;
+
 export class Findings {
   readonly #found = new Map<string, Diagnostic>();
   readonly #files: string[];
   #hasErrors = false;
+  #omitted = 0;
 
   /** Findings about `file` come first, those about what it includes or refers to after them. */
   constructor(file: string) {
@@ -81,16 +84,20 @@ export class Findings {
   /** All findings: file by file, in the order of positions. */
   list(): readonly Diagnostic[] {
     const rank = (file: string) => this.#files.indexOf(file);
-    return [...this.#found.values()].sort(
+    const found = [...this.#found.values()].sort(
       (a, b) => rank(a.file) - rank(b.file) || a.line - b.line || a.column - b.column,
     );
+    return this.#omitted === 0 ? found : [...found, omission(this.#files[0] ?? '', this.#omitted)];
   }
 
   /** The same finding at the same place (a line inside a loop) counts once. */
   #add(severity: Diagnostic['severity'], place: Place, { code, message, hint }: Finding): void {
     const key = `${place.file}:${place.line}:${place.column}:${code}`;
-    const isFull = this.#found.size >= MAX_FINDINGS && severity === 'warning';
-    if (this.#found.has(key) || isFull || this.#found.size > MAX_FINDINGS) return;
+    if (this.#found.has(key)) return;
+    if (this.#found.size >= MAX_FINDINGS) {
+      this.#omitted += 1;
+      return;
+    }
     if (!this.#files.includes(place.file)) this.#files.push(place.file);
     this.#found.set(key, {
       ...place,
@@ -100,4 +107,10 @@ export class Findings {
       ...(hint === undefined ? {} : { hint }),
     });
   }
+}
+
+function omission(file: string, count: number): Diagnostic {
+  const message = `There are ${count} more findings`;
+  const hint = 'mend those above first';
+  return { ...wholeFile(file), severity: 'error', code: MORE, message, hint };
 }

@@ -19,6 +19,11 @@ export interface Document {
 const MAX_INCLUDE_DEPTH = 8;
 const CLASS = /^class ([a-z0-9][a-z0-9_-]{0,62})$/;
 
+const CLASS_HINTS = {
+  emperor: 'a class has a name of small letters, digits, `_` and `-`, such as `[class small]`',
+  vassal: 'classes are declared in emperor.ini; here write `class = NAME`',
+} as const;
+
 export function readDocument(source: DocumentSource): Document {
   const reader = new DocumentReader(source);
   reader.read(source.text, reader.lines, [source.file]);
@@ -90,13 +95,12 @@ class DocumentReader {
     const { section, findings } = this.#source;
     const known = section === 'emperor' ? ['emperor', 'uwsgi', 'class NAME'] : ['vassal', 'uwsgi'];
     const all = known.map((each) => `[${each}]`).join(', ');
-    const close = name.startsWith('class ')
-      ? 'a class has a name of small letters, digits, `_` and `-`'
-      : didYouMean(name, known);
+    const isClass = name === 'class' || name.startsWith('class ');
+    const hint = isClass ? CLASS_HINTS[section] : didYouMean(name, known);
     findings.error(place, {
       code: 'bad-section',
       message: `Cannot use the section [${name}]: this file can have ${all}`,
-      hint: close ?? `put its keys into \`[${section}]\``,
+      hint: hint ?? `put its keys into \`[${section}]\``,
     });
   }
 

@@ -30,12 +30,14 @@ export class LineTexts {
     this.#lines = lines;
   }
 
-  /** Returns the text; undefined if it holds what no value may. */
+  /** Returns the text; undefined if there is none, or it holds what no value may. */
   of(option: Option, line: Line): string | undefined {
     if (line.isLiteral) return line.value;
     this.#open.add(option);
-    const text = trimBlanks(expand(line.value, line.valuePlace, this.#scopeOf(line), this.#source));
+    const expanded = expand(line.value, line.valuePlace, this.#scopeOf(line), this.#source);
     this.#open.delete(option);
+    if (expanded === undefined) return undefined;
+    const text = trimBlanks(expanded);
     const bad = text === line.value ? -1 : forbiddenAt(text);
     if (bad < 0) return text;
     const name = codePointName(text, bad);
@@ -91,9 +93,8 @@ export class LineTexts {
     const names = namesOf(this.#source.table);
     const option = names.get(key);
     if (!option) return didYouMean(key, names.keys());
-    return this.#open.has(option)
-      ? 'it would stand for itself, by itself or through others'
-      : undefined;
+    if (this.#open.has(option)) return 'it would stand for itself, directly or through others';
+    return `\`${option.name}\` has no value that this line may see`;
   }
 }
 

@@ -2,14 +2,14 @@
 
 const MAX_DISTANCE = 2;
 
-/** Returns the known word within two edits of `word`, the closest first found; undefined if there is none. */
+/** Returns another known word within two edits of `word`, the closest first found; undefined if there is none. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = MAX_DISTANCE + 1;
   for (const candidate of known) {
     const distance = editDistance(word, candidate);
     // Two edits turn `x` into anything of two letters: a suggestion must keep most of the word.
-    if (distance < bestDistance && distance < candidate.length) {
+    if (distance > 0 && distance < bestDistance && distance < candidate.length) {
       best = candidate;
       bestDistance = distance;
     }

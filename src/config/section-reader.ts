@@ -1,7 +1,7 @@
 /** One section of a configuration file, read line by line: loops are unrolled, includes are handed on. */
 import { resolve } from 'node:path';
 import type { Budget } from './budget.ts';
-import type { Findings, Place } from './diagnose.ts';
+import type { Finding, Findings, Place } from './diagnose.ts';
 import type { Entry, Section } from './ini.ts';
 import { directoryOf, type Line, lineOf, type Reading, type Trust } from './line.ts';
 import { expand, refuseSize, type Scope } from './template.ts';
@@ -32,6 +32,20 @@ interface Loop {
   readonly place: Place;
 }
 
+const INCLUDE_FAULTS: Readonly<Record<Trust, Finding>> = {
+  operator: {
+    code: 'bad-include',
+    message: 'Cannot include a file without a name',
+    hint: 'write `include = FILE`',
+  },
+  // The diagnostics of a file that a tenant names would print it.
+  tenant: {
+    code: 'operator-only',
+    message: "Cannot include anything here: only the operator's files may use `include`",
+    hint: 'put the lines into this file',
+  },
+};
+
 /** As in uWSGI, a loop repeats each line by itself, not the block of them. */
 export class SectionReader {
   readonly #source: DocumentSource;
@@ -61,9 +75,9 @@ export class SectionReader {
 
   #openLoop(entry: Entry): void {
     const text = this.#expand(lineOf(entry, this.#reading, null));
-    const items = text.split(/[ \t]+/).filter((item) => item !== '');
+    const items = (text ?? '').split(/[ \t]+/).filter((item) => item !== '');
     const state = this.#loop ? 'it is inside another' : 'it has no items';
-    if (this.#loop || items.length === 0) {
+    if (this.#loop || (items.length === 0 && text !== undefined)) {
       this.#refuse(entry.keyPlace, `Cannot read this loop: ${state}`);
     }
     this.#loop ??= { items, place: entry.keyPlace };
@@ -97,25 +111,12 @@ export class SectionReader {
 
   #include(line: Line): void {
     const path = line.trust === 'tenant' ? '' : this.#expand(line);
-    if (path !== '') {
-      this.#includeInto(line, resolve(directoryOf(line), path), this.#target);
-    } else if (line.trust === 'tenant') {
-      // The diagnostics of a file that a tenant names would print it.
-      this.#source.findings.error(line.keyPlace, {
-        code: 'operator-only',
-        message: "Cannot include anything here: only the operator's files may use `include`",
-        hint: 'put the lines into this file',
-      });
-    } else {
-      this.#source.findings.error(line.valuePlace, {
-        code: 'bad-include',
-        message: 'Cannot include a file without a name',
-        hint: 'write `include = FILE`',
-      });
-    }
+    if (path === undefined) return;
+    if (path !== '') this.#includeInto(line, resolve(directoryOf(line), path), this.#target);
+    else this.#source.findings.error(line.keyPlace, INCLUDE_FAULTS[line.trust]);
   }
 
-  #expand(line: Line): string {
+  #expand(line: Line): string | undefined {
     const { name, env, trust } = this.#source;
     const scope: Scope = {
       name,

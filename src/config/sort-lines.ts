@@ -3,6 +3,7 @@ import type { Findings } from './diagnose.ts';
 import { abbreviated } from './kinds/kind.ts';
 import type { Line } from './line.ts';
 import { didYouMean } from './nearest.ts';
+import { DIRECTIVES } from './options/directives.ts';
 import { namesOf, type Option, type OptionTable } from './options/option.ts';
 
 export type LayerKind = 'emperor' | 'vassal-set' | 'class' | 'file' | 'set' | 'final';
@@ -52,11 +53,15 @@ function byOption(
 
 function judgeUnknown(line: Line, { table, ignored, known, findings }: SortSource): void {
   if (ignored.includes(line.key)) return;
+  const key = abbreviated(line.key);
+  const directive = DIRECTIVES.find(({ name }) => name === line.key.split(' ')[0]);
   const hint = didYouMean(line.key, [...namesOf(table).keys(), ...known]);
   findings.error(line.keyPlace, {
     code: 'unknown-key',
-    message: `There is no key \`${abbreviated(line.key)}\``,
-    hint: hint ?? 'docs/options.md lists all keys',
+    message: directive ? `Cannot use \`${key}\` here` : `There is no key \`${key}\``,
+    hint: directive
+      ? `it stands by itself in ${directive.where === 'emperor' ? '[emperor] of emperor.ini' : 'a file'}`
+      : (hint ?? 'docs/options.md lists all keys'),
   });
 }
 

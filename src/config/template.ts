@@ -30,23 +30,30 @@ const PLACEHOLDER = /%(?:%|\(([\w-]+)\)|([ndp]))|\$\(([A-Za-z_]\w*)\)/g;
 /** `+%d` begins a format of date(1), where `%d`, `%n` and `%p` mean other things. */
 const DATE_FORMAT = /(?<=^|\s)(?:'\+[^']*'|"\+[^"]*"|\+\S*)/g;
 
-/** Returns `text` with its placeholders replaced; what cannot be replaced is told to `findings`. */
-export function expand(text: string, place: Place, scope: Scope, to: Expansion): string {
+/** Returns `text` with its placeholders replaced; undefined, and told to `findings`, where that fails. */
+export function expand(
+  text: string,
+  place: Place,
+  scope: Scope,
+  to: Expansion,
+): string | undefined {
   if (!text.includes('%') && !text.includes('$(')) return text;
   const formats = [...text.matchAll(DATE_FORMAT)].map(({ 0: match, index }) => ({
     start: index,
     end: index + match.length,
   }));
+  let isWhole = true;
   const expanded = text.replaceAll(PLACEHOLDER, (whole, key, magic, variable, index: number) => {
+    // Before looking further: what doubles at each step would go on for ages after all is spent.
+    if (!to.budget.spend(0)) return '';
     const isInFormat = formats.some(({ start, end }) => index >= start && index < end);
-    const found =
-      magic !== undefined && isInFormat
-        ? whole
-        : replacementOf({ whole, key, magic, variable }, place, scope, to);
-    return to.budget.spend(found.length) ? found : '';
+    if (magic !== undefined && isInFormat) return whole;
+    const found = replacementOf({ whole, key, magic, variable }, place, scope, to);
+    isWhole &&= found !== undefined;
+    return found !== undefined && to.budget.spend(found.length) ? found : '';
   });
   if (to.budget.isSpent) refuseSize(place, to.findings);
-  return expanded;
+  return isWhole && !to.budget.isSpent ? expanded : undefined;
 }
 
 /** Tells once that there is too much text. */
@@ -70,7 +77,7 @@ function replacementOf(
   place: Place,
   scope: Scope,
   to: Expansion,
-): string {
+): string | undefined {
   if (variable !== undefined) return environmentOf(variable, place, scope, to.findings);
   if (key !== undefined) return keyValue(key, place, scope, to.findings);
   if (magic === 'n') return scope.name;
@@ -80,7 +87,7 @@ function replacementOf(
   return whole === '%%' ? '%' : whole;
 }
 
-function keyValue(key: string, place: Place, scope: Scope, findings: Findings): string {
+function keyValue(key: string, place: Place, scope: Scope, findings: Findings): string | undefined {
   const value = key === '_' ? (scope.item ?? undefined) : scope.valueOf(key);
   if (value !== undefined) return value;
   const state = key === '_' ? 'it stands in no `for` loop' : 'no such key has a value here';
@@ -89,10 +96,15 @@ function keyValue(key: string, place: Place, scope: Scope, findings: Findings): 
     message: `Cannot replace \`%(${key})\`: ${state}`,
     hint: scope.hintFor(key) ?? `for the text itself write \`%%(${key})\``,
   });
-  return '';
+  return undefined;
 }
 
-function environmentOf(name: string, place: Place, scope: Scope, findings: Findings): string {
+function environmentOf(
+  name: string,
+  place: Place,
+  scope: Scope,
+  findings: Findings,
+): string | undefined {
   const text = `$(${name})`;
   if (!scope.env) {
     findings.error(place, {
@@ -100,7 +112,7 @@ function environmentOf(name: string, place: Place, scope: Scope, findings: Findi
       message: `Cannot use \`${text}\`: only the operator's files may name environment variables`,
       hint: `where a shell should run \`${name}\`, write \`$( ${name})\``,
     });
-    return text;
+    return undefined;
   }
   const value = scope.env(name);
   if (value !== undefined) return value;

@@ -35,9 +35,10 @@ export function splitDefaults(lines: readonly Line[], findings: Findings): Split
 function setLine(line: Line, findings: Findings): readonly Line[] {
   const equals = line.value.indexOf('=');
   if (equals < 1) {
+    const state = line.value === '' ? 'it has no value' : `\`${line.value}\` is no KEY=VALUE`;
     findings.error(line.valuePlace, {
       code: 'bad-value',
-      message: `Cannot use \`vassal-set\`: \`${line.value}\` is no KEY=VALUE`,
+      message: `Cannot use \`vassal-set\`: ${state}`,
       hint: 'write for instance `vassal-set = stop-grace=30s`',
     });
     return [];

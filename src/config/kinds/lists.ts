@@ -70,7 +70,9 @@ function listKind<T extends string | number>(
         found.push(item);
       }
       const value = tidy(found);
-      return value.length === 0 || value.length > max ? unlike(text, this) : { value };
+      if (value.length === 0) return unlike('', this);
+      if (value.length <= max) return { value };
+      return { fault: { message: `it lists more than ${max}`, hint: `it takes ${expects}` } };
     },
     print: (items) => items.join(separator),
   };

@@ -1,7 +1,7 @@
 /** Kinds of numbers: integers, durations, sizes, ranges of uids, file modes, signals. */
 import { constants } from 'node:os';
 import { parseDurationMs, parseSizeBytes } from '../../base/units.ts';
-import { type Kind, plainKind } from './kind.ts';
+import { type Kind, plainKind, unlike } from './kind.ts';
 
 export interface Bounds {
   readonly min: number;
@@ -16,52 +16,52 @@ export interface Range {
 /** The largest uid; 2³² - 1 means "none" to the kernel. */
 export const MAX_ID = 2 ** 32 - 2;
 
-export function integer({ min, max }: Bounds): Kind<number> {
-  return plainKind(
-    {
-      name: 'number',
-      expects: `a whole number from ${min} to ${max}`,
-      schema: { pattern: '^[0-9]+$' },
-    },
-    (text) => within({ min, max }, decimal(text)),
-    String,
-  );
+export function integer(bounds: Bounds): Kind<number> {
+  const expects = `a whole number from ${bounds.min} to ${bounds.max}`;
+  const described = { name: 'number', expects, schema: { pattern: '^[0-9]+$' } };
+  return boundedKind(described, bounds, decimal, String);
 }
 
 /** A span of time; its value is in milliseconds. */
-export function duration({ min, max }: Bounds): Kind<number> {
-  return plainKind(
-    {
-      name: 'duration',
-      expects: `a duration from ${printDuration(min)} to ${printDuration(max)}, such as \`500ms\`, \`10s\` or \`1m30s\``,
+export function duration(bounds: Bounds): Kind<number> {
+  const span = `from ${printDuration(bounds.min)} to ${printDuration(bounds.max)}`;
+  const expects = `a duration ${span}, such as \`500ms\`, \`10s\` or \`1m30s\``;
+  return boundedKind({ name: 'duration', expects }, bounds, parseDurationMs, printDuration);
+}
+
+/** An amount of memory or disk; its value is in bytes, and units are powers of 1024. */
+export function size(bounds: Bounds): Kind<number> {
+  const span = `from ${printSize(bounds.min)} to ${printSize(bounds.max)}`;
+  const expects = `a size ${span}, such as \`512K\`, \`64M\` or \`1G\``;
+  return boundedKind({ name: 'size', expects }, bounds, parseSizeBytes, printSize);
+}
+
+/** A kind of number that is told when it is too small or too large. */
+function boundedKind(
+  described: Pick<Kind<number>, 'name' | 'expects'> & { readonly schema?: Kind<number>['schema'] },
+  { min, max }: Bounds,
+  read: (text: string) => number | undefined,
+  print: (value: number) => string,
+): Kind<number> {
+  return {
+    schema: {},
+    ...described,
+    parse(text) {
+      const value = read(text);
+      if (value === undefined) return unlike(text, described);
+      const rounded = Math.round(value);
+      if (rounded >= min && rounded <= max) return { value: rounded };
+      const message = `\`${text}\` is too ${rounded < min ? 'small' : 'large'}`;
+      return { fault: { message, hint: `it takes ${described.expects}` } };
     },
-    (text) => {
-      const ms = parseDurationMs(text);
-      return ms === undefined ? undefined : within({ min, max }, Math.round(ms));
-    },
-    printDuration,
-  );
+    print,
+  };
 }
 
 function printDuration(ms: number): string {
   if (ms % 1000 !== 0) return `${ms}ms`;
   const seconds = ms / 1000;
   return seconds > 0 && seconds % 3600 === 0 ? `${seconds / 3600}h` : `${seconds}s`;
-}
-
-/** An amount of memory or disk; its value is in bytes, and units are powers of 1024. */
-export function size({ min, max }: Bounds): Kind<number> {
-  return plainKind(
-    {
-      name: 'size',
-      expects: `a size from ${printSize(min)} to ${printSize(max)}, such as \`512K\`, \`64M\` or \`1G\``,
-    },
-    (text) => {
-      const bytes = parseSizeBytes(text);
-      return bytes === undefined ? undefined : within({ min, max }, bytes);
-    },
-    printSize,
-  );
 }
 
 function printSize(bytes: number): string {

@@ -32,7 +32,7 @@ export const bind: Kind<Bind> = {
   schema: { pattern: '^\\S+.*\\s+.*\\S+$' },
   parse(text, { directory }) {
     const split = splitWords(text);
-    if ('message' in split) return { fault: split };
+    if ('message' in split) return { fault: { ...split, hint: `it takes ${bind.expects}` } };
     const [source, target, mode, ...rest] = split.words;
     if (!source?.text || !target || rest.length > 0) return unlike(text, bind);
     if (mode && mode.text !== 'rw' && mode.text !== 'ro') {

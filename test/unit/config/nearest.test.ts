@@ -4,6 +4,10 @@ import { didYouMean, nearest } from '../../../src/config/nearest.ts';
 const KNOWN = ['command', 'chdir', 'env', 'uid', 'gid', 'home', 'hostname', 'dns'];
 
 describe('nearest()', () => {
+  test('never proposes the word itself', () => {
+    expect(nearest('uid', ['uid'])).toBeUndefined();
+  });
+
   test.each([
     ['comand', 'command'],
     ['commnad', 'command'],
@@ -24,7 +28,7 @@ describe('nearest()', () => {
   );
 
   test('prefers fewer edits, then the first', () => {
-    expect(nearest('uid', ['gid', 'uid'])).toBe('uid');
+    expect(nearest('uids', ['gid', 'uid'])).toBe('uid');
     expect(nearest('aid', ['gid', 'uid'])).toBe('gid');
   });
 });
