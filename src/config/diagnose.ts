@@ -72,6 +72,11 @@ export class Findings {
     return this.#hasErrors;
   }
 
+  /** True once further findings are only counted: no use in looking for a good hint. */
+  get isFull(): boolean {
+    return this.#found.size >= MAX_FINDINGS;
+  }
+
   error(place: Place, finding: Finding): void {
     this.#hasErrors = true;
     this.#add('error', place, finding);
@@ -94,7 +99,7 @@ export class Findings {
   #add(severity: Diagnostic['severity'], place: Place, { code, message, hint }: Finding): void {
     const key = `${place.file}:${place.line}:${place.column}:${code}`;
     if (this.#found.has(key)) return;
-    if (this.#found.size >= MAX_FINDINGS) {
+    if (this.isFull) {
       this.#omitted += 1;
       return;
     }

@@ -55,7 +55,8 @@ function judgeUnknown(line: Line, { table, ignored, known, findings }: SortSourc
   if (ignored.includes(line.key)) return;
   const key = abbreviated(line.key);
   const directive = DIRECTIVES.find(({ name }) => name === line.key.split(' ')[0]);
-  const hint = didYouMean(line.key, [...namesOf(table).keys(), ...known]);
+  const names = [...namesOf(table).keys(), ...known];
+  const hint = findings.isFull ? undefined : didYouMean(line.key, names);
   findings.error(line.keyPlace, {
     code: 'unknown-key',
     message: directive ? `Cannot use \`${key}\` here` : `There is no key \`${key}\``,
