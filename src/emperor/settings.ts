@@ -26,10 +26,10 @@ export type IncludeResult = { readonly text: string } | { readonly error: string
 export class SettingsFile {
   readonly #file: string;
   readonly #overrides: readonly string[];
-  readonly #included = new Set<string>();
-  #distrosDirectory: string | null = null;
-  #watcher: FSWatcher | null = null;
-  #distroWatcher: FSWatcher | null = null;
+  /** Files that were read → what they looked like just before. */
+  readonly #looks = new Map<string, string>();
+  #distros: { readonly directory: string; readonly names: readonly string[] } | null = null;
+  readonly #watchers: FSWatcher[] = [];
 
   constructor(iniFile: string, overrides: readonly string[]) {
     this.#file = resolve(iniFile);
@@ -38,6 +38,7 @@ export class SettingsFile {
 
   /** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
   load(): Settings {
+    this.#note(this.#file);
     const { config, diagnostics } = loadEmperorConfig({
       ...readIni(this.#file),
       overrides: this.#overrides,
@@ -55,35 +56,69 @@ export class SettingsFile {
 
   /** Reads an operator's include file, and has it watched from now on. */
   readonly readInclude = (path: string): IncludeResult => {
-    if (!this.#included.has(path)) {
-      this.#included.add(path);
-      this.#watcher?.add(path);
-    }
+    this.#note(path);
     return readOperatorFile(path);
   };
 
   readonly #listDistros = (directory: string): readonly string[] => {
-    this.#distrosDirectory = directory;
-    return listDirectories(directory).filter(isDistroName).sort();
+    const names = distrosIn(directory);
+    this.#distros = { directory, names };
+    return names;
   };
+
+  #note(path: string): void {
+    if (!this.#looks.has(path)) this.#watchers[0]?.add(path);
+    this.#looks.set(path, lookOf(path));
+  }
 
   /**
    * Calls `onChange` whenever emperor.ini or an included file changes, by write or by rename, and when a
-   * distro comes or goes.
+   * distro comes or goes; also for what changed since it was read. Resolves once nothing can be missed.
    */
-  watch(onChange: () => void): void {
-    this.#watcher = watch([this.#file, ...this.#included], { ignoreInitial: true, atomic: 50 });
-    this.#watcher.on('all', onChange);
-    this.#watcher.on('error', onChange);
-    if (this.#distrosDirectory === null) return;
-    const options = { ignoreInitial: true, depth: 0 };
-    this.#distroWatcher = watch(this.#distrosDirectory, options);
-    for (const event of ['addDir', 'unlinkDir'] as const) this.#distroWatcher.on(event, onChange);
-    this.#distroWatcher.on('error', onChange);
+  async watch(onChange: () => void): Promise<void> {
+    const files = watch([...this.#looks.keys()], { ignoreInitial: true, atomic: 50 });
+    files.on('all', onChange);
+    this.#watchers.push(files);
+    if (this.#distros) {
+      const distros = watch(this.#distros.directory, { ignoreInitial: true, depth: 0 });
+      distros.on('addDir', onChange).on('unlinkDir', onChange);
+      this.#watchers.push(distros);
+    }
+    await Promise.all(this.#watchers.map((watcher) => isReady(watcher, onChange)));
+    if (this.#hasChanged()) onChange();
+  }
+
+  #hasChanged(): boolean {
+    const { directory, names } = this.#distros ?? { directory: '', names: [] };
+    return (
+      [...this.#looks].some(([path, look]) => look !== lookOf(path)) ||
+      distrosIn(directory).join('/') !== names.join('/')
+    );
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#watcher?.close(), this.#distroWatcher?.close()]);
+    await Promise.all(this.#watchers.map((watcher) => watcher.close()));
+  }
+}
+
+/** An error of the watcher means that something may have been missed. */
+function isReady(watcher: FSWatcher, onChange: () => void): Promise<void> {
+  watcher.on('error', onChange);
+  return new Promise((resolve) => void watcher.once('ready', resolve));
+}
+
+function distrosIn(directory: string): readonly string[] {
+  return listDirectories(directory).filter(isDistroName).sort();
+}
+
+/** Changes whenever the file is written, replaced or becomes readable. */
+function lookOf(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+  } catch (error) {
+    // Whoever reads the file says what is wrong with it.
+    return messageOf(error);
   }
 }
 
