@@ -43,6 +43,7 @@ const OPERANDS: Operands = {
   cgroup: (step) => [
     [TAG.SOURCE, step.init],
     [TAG.TARGET, step.payload],
+    ...owner(step),
   ],
   log: (step) => [
     source(step),

@@ -8,7 +8,13 @@ export type MountFlag = 'ro' | 'nosuid' | 'nodev' | 'noexec';
 
 export type Step =
   | { readonly op: 'lock'; readonly source: string }
-  | { readonly op: 'cgroup'; readonly init: string; readonly payload: string }
+  | {
+      readonly op: 'cgroup';
+      readonly init: string;
+      readonly payload: string;
+      readonly uid: number;
+      readonly gid: number;
+    }
   | {
       readonly op: 'log';
       readonly source: string;
@@ -203,7 +209,13 @@ export function planJail(spec: JailSpec): JailPlan {
 function planHolds(spec: JailSpec): readonly Step[] {
   return [
     { op: 'lock', source: `${spec.runDirectory}/lock` },
-    { op: 'cgroup', init: spec.cgroup.initProcs, payload: spec.cgroup.payloadProcs },
+    {
+      op: 'cgroup',
+      init: spec.cgroup.initProcs,
+      payload: spec.cgroup.payloadProcs,
+      uid: spec.uid,
+      gid: spec.gid,
+    },
     {
       op: 'log',
       source: spec.logDirectory,

@@ -102,7 +102,7 @@ export const STATE = { GATE: 0, RUNNING: 1, STOPPING: 2, ENDED: 3 } as const;
 /** The steps of a jail plan. The comment names the fields of the ENTRY. */
 export const OP = {
   LOCK: 1, // SOURCE file: flock, held for life; a second init of that name fails here
-  CGROUP: 2, // SOURCE init's cgroup.procs, TARGET payload's cgroup.procs; repeatable
+  CGROUP: 2, // SOURCE init's cgroup.procs, TARGET payload's cgroup.procs, UID GID; repeatable
   LOG: 3, // SOURCE directory, UID GID, LENGTH max bytes a file, COUNT files
   LISTEN: 4, // SOURCE path of init.sock
   PRIVATE: 5, // all mounts private

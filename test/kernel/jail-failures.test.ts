@@ -11,7 +11,7 @@ import { type World, world } from '../support/world.ts';
 /** How a step is made to fail; what is left out cannot fail for root, or is no step that does a thing. */
 const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
   lock: (step) => ({ ...step, op: 'lock', source: '/nowhere/lock' }),
-  cgroup: () => ({ op: 'cgroup', init: '/nowhere/a', payload: '/nowhere/b' }),
+  cgroup: () => ({ op: 'cgroup', init: '/nowhere/a', payload: '/nowhere/b', uid: 1, gid: 1 }),
   log: () => ({ op: 'log', source: '/nowhere/log/x', uid: 1, gid: 1, maxBytes: 1e6, files: 2 }),
   listen: () => ({ op: 'listen', source: '/nowhere/init.sock' }),
   root: () => ({ op: 'root', source: '/nowhere' }),

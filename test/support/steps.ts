@@ -7,6 +7,8 @@ export const ONE_OF_EACH: readonly Step[] = [
     op: 'cgroup',
     init: '/sys/fs/cgroup/emperor/blog/init/cgroup.procs',
     payload: '/sys/fs/cgroup/emperor/blog/payload/cgroup.procs',
+    uid: 1,
+    gid: 1,
   },
   { op: 'log', source: '/var/log/emperor/blog', uid: 0, gid: 0, maxBytes: 1e7, files: 5 },
   { op: 'listen', source: '/run/emperor/vassals/blog/init.sock' },

@@ -106,7 +106,8 @@ int sys_open_tree(int fd, const char *path, unsigned flags);
 int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);
 int sys_mount_setattr(int fd, const char *path, unsigned flags, uint64_t set, uint64_t clear);
 int sys_openat2(int fd, const char *path, uint64_t flags, uint64_t resolve);
-pid_t sys_clone3(uint64_t flags);
+/* `cgroup_fd`: a directory of cgroup v2 that the child is born in, or -1. */
+pid_t sys_clone3(uint64_t flags, int cgroup_fd);
 void sys_close_from(unsigned first);
 uint64_t start_time_of(pid_t pid);
 void boot_id(char text[40]);
@@ -119,7 +120,7 @@ bool write_file(const char *path, const char *text);
 /* ── modes ──────────────────────────────────────────────────────────────────────────────────── */
 
 int launcher_main(int argc, char **argv);
-int init_main(void);
+int init_main(bool is_placed);
 int attach_main(int argc, char **argv);
 
 /* mounts.c: the launcher's own, small mount namespace. */
@@ -143,6 +144,7 @@ struct init {
   int state; /* STATE_… */
   uid_t uid;
   bool is_pid1;
+  bool is_placed; /* was born in its own cgroup */
   int root_fd; /* the new root's mount, before the pivot */
   int lock_fd, listen_fd, epoll_fd, signal_fd;
   struct { int resource; struct rlimit limit; } rlimits[MAX_RLIMITS];
@@ -204,7 +206,9 @@ void log_pipe_ready(uint32_t index);
 void log_pipes_drain(void);
 
 /* payload.c: all processes of the vassal but init. */
-bool payload_open(const char *procs);
+bool payload_open(const char *procs, uid_t uid, gid_t gid);
+/* fork(2) into the payload where the kernel can do that; payload_join() does the rest in the child. */
+pid_t payload_fork(void);
 /* In the child: joins the payload's cgroups. */
 bool payload_join(void);
 /* In the child: closes everything above 2 but `fd` and what payload_join() needs. */

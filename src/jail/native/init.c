@@ -78,7 +78,8 @@ static bool run_steps(const uint8_t *plan, size_t length) {
   return true;
 }
 
-int init_main(void) {
+int init_main(bool is_placed) {
+  self.is_placed = is_placed;
   failure.step = -1;
   bool is_guarded = guard();
   struct stat stat;

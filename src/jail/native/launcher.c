@@ -171,7 +171,7 @@ static int plan_file(const struct frame *frame) {
 }
 
 /* The child's side: nothing of the launcher but plan and report goes along. */
-static void become_init(int plan_fd, int report_fd) {
+static void become_init(int plan_fd, int report_fd, bool is_placed) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -184,7 +184,7 @@ static void become_init(int plan_fd, int report_fd) {
     binary = INIT_REPORT_FD + 1;
   }
   sys_close_from(INIT_REPORT_FD + 2);
-  char *argv[] = {"emperor-init", "init", NULL}, *env[] = {NULL};
+  char *argv[] = {"emperor-init", "init", is_placed ? "placed" : NULL, NULL}, *env[] = {NULL};
   syscall(SYS_execveat, binary, "", argv, env, AT_EMPTY_PATH);
   _exit(1);
 }
@@ -198,6 +198,37 @@ static uint64_t clone_flags(uint64_t namespaces) {
   for (size_t i = 0; i < COUNT_OF(map); i++)
     if (namespaces & map[i].bit) flags |= map[i].flag;
   return flags;
+}
+
+/* The directory of the first cgroup that the plan names, so that init is born in it; -1 if there is none. */
+static int birthplace(const struct frame *frame) {
+  struct field plan, entry;
+  char path[4096];
+  if (!field_find(frame->fields, frame->length, TAG_PLAN, &plan)) return -1;
+  const uint8_t *at = plan.bytes;
+  for (size_t length = plan.length; field_next(&at, &length, &entry);) {
+    if (field_number(entry.bytes, entry.length, TAG_OP, 0) != OP_CGROUP) continue;
+    if (!field_text(entry.bytes, entry.length, TAG_SOURCE, path, sizeof path)) return -1;
+    char *slash = strrchr(path, '/');
+    if (slash) *slash = 0;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  return -1;
+}
+
+/* cgroup v1 has no birthplaces; there init goes where it belongs by itself. */
+static pid_t clone_init(const struct frame *frame, bool *is_placed) {
+  uint64_t flags = clone_flags(field_number(frame->fields, frame->length, TAG_FLAGS, 0));
+  int cgroup_fd = birthplace(frame);
+  *is_placed = cgroup_fd >= 0;
+  pid_t pid = cgroup_fd >= 0 ? sys_clone3(flags, cgroup_fd) : -1;
+  int error = errno;
+  if (pid != 0 && cgroup_fd >= 0) close(cgroup_fd);
+  errno = error;
+  bool is_refused = cgroup_fd < 0 || errno == EBADF || errno == EINVAL || errno == EOPNOTSUPP;
+  if (pid >= 0 || !is_refused) return pid;
+  *is_placed = false;
+  return sys_clone3(flags, -1);
 }
 
 static void launch(int index, const struct frame *frame) {
@@ -218,8 +249,9 @@ static void launch(int index, const struct frame *frame) {
     say_error(index, frame->id, -1, child ? error : EAGAIN, "no room for another vassal");
     return;
   }
-  pid_t pid = sys_clone3(clone_flags(field_number(frame->fields, frame->length, TAG_FLAGS, 0)));
-  if (pid == 0) become_init(plan_fd, report[1]);
+  bool is_placed;
+  pid_t pid = clone_init(frame, &is_placed);
+  if (pid == 0) become_init(plan_fd, report[1], is_placed);
   int error = errno;
   close(plan_fd);
   close(report[1]);

@@ -7,7 +7,7 @@
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   if (strcmp(mode, "launcher") == 0) return launcher_main(argc - 2, argv + 2);
-  if (strcmp(mode, "init") == 0) return init_main();
+  if (strcmp(mode, "init") == 0) return init_main(argc > 2);
   if (strcmp(mode, "attach") == 0) return attach_main(argc - 1, argv + 1);
   static const char usage[] = "usage: emperor-init launcher|init|attach …\n";
   return write(2, usage, sizeof usage - 1) < 0 ? 1 : 2;

@@ -19,22 +19,45 @@
 #define KILL_PASSES 100
 
 static int procs_fds[MAX_LEAVES], leaf_count;
-static int kill_fd = -1;
+static int kill_fd = -1, birth_fd = -1;
+static bool is_born_inside;
 
-bool payload_open(const char *procs) {
-  char path[4096 + 16];
+/*
+ * Lets init fork into the leaf after the drop: the kernel then asks whether the caller may write cgroup.procs
+ * of the leaf and of what it has in common with init's own. No tenant can reach these files, and whoever could
+ * would move processes within its own vassal.
+ */
+static bool open_birthplace(const char *directory, uid_t uid, gid_t gid) {
+  birth_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return birth_fd >= 0 && fchownat(birth_fd, "cgroup.procs", uid, gid, 0) == 0 &&
+         fchownat(birth_fd, "../cgroup.procs", uid, gid, 0) == 0;
+}
+
+bool payload_open(const char *procs, uid_t uid, gid_t gid) {
+  char directory[4096], path[4096 + 16];
   if (leaf_count == MAX_LEAVES) return errno = E2BIG, false;
   int fd = open(procs, O_RDWR | O_CLOEXEC);
   if (fd < 0) return false;
   procs_fds[leaf_count++] = fd;
   const char *slash = strrchr(procs, '/');
-  snprintf(path, sizeof path, "%.*s/cgroup.kill", slash ? (int)(slash - procs) : 0, procs);
-  if (kill_fd < 0) kill_fd = open(path, O_WRONLY | O_CLOEXEC); /* cgroup v1 has none */
-  return true;
+  snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - procs) : 0, procs);
+  snprintf(path, sizeof path, "%s/cgroup.kill", directory);
+  if (leaf_count > 1) return true;
+  kill_fd = open(path, O_WRONLY | O_CLOEXEC);
+  return kill_fd < 0 || open_birthplace(directory, uid, gid); /* cgroup v1 has neither */
+}
+
+/* A write to cgroup.procs of v2 waits for the whole machine's forks and exits (10 ms); being born there does not. */
+pid_t payload_fork(void) {
+  if (birth_fd < 0) return fork();
+  pid_t pid = sys_clone3(0, birth_fd);
+  if (pid < 0 && (errno == EACCES || errno == EPERM || errno == ENOSYS || errno == EINVAL)) return fork();
+  if (pid == 0) is_born_inside = true;
+  return pid;
 }
 
 bool payload_join(void) {
-  for (int i = 0; i < leaf_count; i++)
+  for (int i = is_born_inside ? 1 : 0; i < leaf_count; i++)
     if (write(procs_fds[i], "0", 1) != 1) return false;
   return true;
 }

@@ -153,7 +153,7 @@ bool spawn(struct slot *slot, const struct request *request) {
   sigfillset(&all);
   bool is_open = open_stdio(request, stdio, ours) && pipe2(report, O_CLOEXEC) == 0;
   sigprocmask(SIG_SETMASK, &all, &before);
-  pid_t pid = is_open ? fork() : -1;
+  pid_t pid = is_open ? payload_fork() : -1;
   if (pid == 0) run_child(stdio, report[1], request);
   int error = errno;
   sigprocmask(SIG_SETMASK, &before, NULL);

@@ -56,7 +56,7 @@ bool step_hook(const struct step *step) {
   if (!field_text(step->fields, step->length, TAG_TEXT, command, sizeof command)) return fail(EINVAL, "a hook without a command");
   int out[2], err[2];
   if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) return fail(errno, "%.400s", command);
-  pid_t pid = fork();
+  pid_t pid = payload_fork();
   if (pid == 0) run_shell(command, out[1], err[1]);
   int error = errno;
   close(out[1]);

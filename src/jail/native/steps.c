@@ -39,8 +39,10 @@ static bool step_lock(const struct step *step) {
 static bool step_cgroup(const struct step *step) {
   char init[PATH_BYTES], payload[PATH_BYTES];
   if (!text_of(step, TAG_SOURCE, init) || !text_of(step, TAG_TARGET, payload)) return false;
-  if (!write_file(init, "0")) return fail(errno, "%s", init);
-  return payload_open(payload) || fail(errno, "%s", payload);
+  if (!self.is_placed && !write_file(init, "0")) return fail(errno, "%s", init);
+  self.is_placed = false; /* The launcher knows the first hierarchy only. */
+  uid_t uid = (uid_t)number_of(step, TAG_UID);
+  return payload_open(payload, uid, (gid_t)number_of(step, TAG_GID)) || fail(errno, "%s", payload);
 }
 
 static bool step_log(const struct step *step) {

@@ -38,8 +38,12 @@ int sys_openat2(int fd, const char *path, uint64_t flags, uint64_t resolve) {
   return (int)syscall(SYS_openat2, fd, path, &how, sizeof how);
 }
 
-pid_t sys_clone3(uint64_t flags) {
+pid_t sys_clone3(uint64_t flags, int cgroup_fd) {
   struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+  if (cgroup_fd >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = (uint64_t)cgroup_fd;
+  }
   return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 

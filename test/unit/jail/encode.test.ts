@@ -24,7 +24,7 @@ describe('stepFields()', () => {
     const fields = Object.fromEntries(ONE_OF_EACH.map((step) => [step.op, tagsOf(step).slice(1)]));
     expect(fields).toEqual({
       lock: ['SOURCE'],
-      cgroup: ['SOURCE', 'TARGET'],
+      cgroup: ['SOURCE', 'TARGET', 'UID', 'GID'],
       log: ['SOURCE', 'UID', 'GID', 'LENGTH', 'COUNT'],
       listen: ['SOURCE'],
       private: [],
