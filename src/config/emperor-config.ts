@@ -2,6 +2,7 @@
  * emperor.ini: text → what the emperor goes by, and the values it gives to vassals. All findings come at
  * once; values for vassals are tried here already, so that a bad class is refused before a vassal uses it.
  */
+import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { Diagnostic } from '../base/errors.ts';
 import { Budget } from './budget.ts';
@@ -18,7 +19,7 @@ import { classLines, type Defaults, splitDefaults } from './vassal-defaults.ts';
 
 export type { NamespaceName } from './kinds/lists.ts';
 
-type Plain = Omit<EmperorFields, 'trustedUsers' | 'dns'>;
+type Plain = Omit<EmperorFields, 'trustedUsers' | 'dns' | 'cgroupParent'>;
 
 export interface EmperorConfig extends Plain {
   readonly file: string;
@@ -27,6 +28,7 @@ export interface EmperorConfig extends Plain {
   /** Uids whose vassal files may use every key. */
   readonly trustedOwners: readonly number[];
   readonly dns: readonly string[];
+  readonly cgroupParent: string;
   /** Backoff of failing vassals. */
   readonly throttle: { readonly firstMs: number; readonly maxMs: number };
   /** What vassals get from here. */
@@ -83,6 +85,13 @@ export function loadEmperorConfig(source: EmperorSource): LoadedEmperor {
   };
 }
 
+/** Two emperors must never share it: what the one does not know, it would end. */
+function cgroupParentOf(runDirectory: string): string {
+  if (runDirectory === EMPEROR_OPTIONS.runDirectory.default) return 'emperor';
+  const digest = createHash('sha256').update(runDirectory).digest('hex').slice(0, 12);
+  return `emperor-${digest}`;
+}
+
 /** What `%n` stands for in emperor.ini itself. */
 function nameOf(file: string): string {
   return basename(file, '.ini');
@@ -131,6 +140,7 @@ function configOf({ source, fields, values, defaults }: Parts): EmperorConfig {
     defaultDistro,
     trustedOwners: [...new Set([0, owner.uid, ...(trustedUsers ?? [])])],
     dns: fields.dns ?? [],
+    cgroupParent: fields.cgroupParent ?? cgroupParentOf(fields.runDirectory),
     throttle: { firstMs: plain.throttleMs, maxMs: plain.maxThrottleMs },
     defaults: {
       ...defaults,

@@ -214,7 +214,8 @@ export const EMPEROR_OPTIONS = {
   cgroupParent: {
     name: 'cgroup-parent',
     kind: name,
-    default: 'emperor',
+    default: null,
+    otherwise: "`emperor`, and with another `run-dir` a name of its own",
     summary: 'The cgroup below which every vassal has one of its own.',
     example: 'hosting',
     reload: 'restart',
