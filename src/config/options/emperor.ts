@@ -215,7 +215,7 @@ export const EMPEROR_OPTIONS = {
     name: 'cgroup-parent',
     kind: name,
     default: null,
-    otherwise: "`emperor`, and with another `run-dir` a name of its own",
+    otherwise: '`emperor`, and with another `run-dir` a name of its own',
     summary: 'The cgroup below which every vassal has one of its own.',
     example: 'hosting',
     reload: 'restart',
