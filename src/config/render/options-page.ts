@@ -16,7 +16,8 @@ export function optionsPage(): string {
     tableOf(EMPEROR_OPTIONS),
     '## Keys that shape the text\n',
     directives(),
-    PLACEHOLDERS,
+    markdownTable(PLACEHOLDERS),
+    PLACEHOLDER_NOTE,
     '## What is refused or warned about\n',
     codes(),
   ].join('\n');
@@ -32,47 +33,49 @@ readable or not permitted is refused with its line and column, and what runs goe
 \`emperor check\` tells all of it beforehand.
 `;
 
-const VASSAL_NOTE = `**Who**: *tenant* keys may also stand in a file that belongs to the vassal's own uid; the others only
-in files of root, of emperor.ini's owner or of \`trusted-owners\`. **Change**: what an edit costs. *live*:
-nothing restarts; *process*: the command restarts; *jail*: the vassal is stopped and built anew.
+const VASSAL_NOTE = `**Who**: _tenant_ keys may also stand in a file that belongs to the vassal's own uid; the others only
+in files of root, of emperor.ini's owner or of \`trusted-owners\`. **Change**: what an edit costs. _live_:
+nothing restarts; _process_: the command restarts; _jail_: the vassal is stopped and built anew.
 
 The same keys may stand in a \`[class NAME]\` of emperor.ini (all but \`class\`). Precedence: the vassal file,
-its class, \`vassal-set\`, the default; a \`final\` line of emperor.ini wins over all. Keys marked *repeatable*
+its class, \`vassal-set\`, the default; a \`final\` line of emperor.ini wins over all. Keys marked _repeatable_
 add up, lowest precedence first.
 `;
 
-const EMPEROR_NOTE = `**Change**: *live* keys take effect when the file is saved, *restart* keys when the emperor is
+const EMPEROR_NOTE = `**Change**: _live_ keys take effect when the file is saved, _restart_ keys when the emperor is
 started again (vassals go on meanwhile). \`emperor run --set KEY=VALUE\` wins over the file.
 `;
 
-const PLACEHOLDERS = `
-| in a value | stands for |
-|---|---|
-| \`%n\` | the vassal's name |
-| \`%p\`, \`%d\` | path of the file, and of its directory with a \`/\` at the end |
-| \`%(key)\` | the value of another key; an operator's line sees operators' lines only, a tenant's its own |
-| \`%(_)\` | the word of the \`for\` loop |
-| \`$(NAME)\` | a variable of the emperor's environment, in operators' files only; one that is not set stays as it is |
-| \`%%\` | \`%\` |
+const PLACEHOLDERS = [
+  ['in a value', 'stands for'],
+  ['`%n`', "the vassal's name"],
+  ['`%p`, `%d`', 'path of the file, and of its directory with a `/` at the end'],
+  [
+    '`%(key)`',
+    "the value of another key; an operator's line sees operators' lines only, a tenant's its own",
+  ],
+  ['`%(_)`', 'the word of the `for` loop'],
+  [
+    '`$(NAME)`',
+    "a variable of the emperor's environment, in operators' files only; one that is not set stays as it is",
+  ],
+  ['`%%`', '`%`'],
+];
 
-Any other \`%x\` stays as it is, and so do \`%d\`, \`%n\` and \`%p\` in a word that begins with \`+\`, so that
+const PLACEHOLDER_NOTE = `Any other \`%x\` stays as it is, and so do \`%d\`, \`%n\` and \`%p\` in a word that begins with \`+\`, so that
 \`date +%d\` works. What is put in is not looked at again.
 `;
 
 function tableOf(table: OptionTable): string {
-  return [
-    '| key | takes | default | who | change | |',
-    '|---|---|---|---|---|---|',
-    ...Object.values(table).map(rowOf),
-    '',
-  ].join('\n');
+  const head = ['key', 'takes', 'default', 'who', 'change', ''];
+  return markdownTable([head, ...Object.values(table).map(cellsOf)]);
 }
 
-function rowOf(option: Option): string {
+function cellsOf(option: Option): readonly string[] {
   const names = [option.name, ...(option.aliases ?? [])].map((name) => `\`${name}\``).join(', ');
   const fallback = option.default === null ? (option.otherwise ?? 'none') : `\`${option.default}\``;
-  const repeat = option.many ? ' *Repeatable.*' : '';
-  const cells = [
+  const repeat = option.many ? ' _Repeatable._' : '';
+  return [
     names,
     option.kind.expects,
     fallback,
@@ -80,26 +83,29 @@ function rowOf(option: Option): string {
     option.reload,
     `${option.summary}${repeat} \`${option.name} = ${option.example}\``,
   ];
-  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
 function directives(): string {
-  return [
-    '| key | where | who | |',
-    '|---|---|---|---|',
-    ...DIRECTIVES.map(({ name, summary, example, trust, where }) => {
-      const place = where === 'both' ? 'everywhere' : 'emperor.ini';
-      return `| \`${name}\` | ${place} | ${trust} | ${summary} \`${example}\` |`;
-    }),
-    '',
-  ].join('\n');
+  const rows = DIRECTIVES.map(({ name, summary, example, trust, where }) => {
+    const place = where === 'both' ? 'everywhere' : 'emperor.ini';
+    return [`\`${name}\``, place, trust, `${summary} \`${example}\``];
+  });
+  return markdownTable([['key', 'where', 'who', ''], ...rows]);
 }
 
 function codes(): string {
-  return [
-    '| code | |',
-    '|---|---|',
-    ...Object.entries(CODES).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`),
-    '',
-  ].join('\n');
+  const rows = Object.entries(CODES).map(([code, meaning]) => [`\`${code}\``, meaning]);
+  return markdownTable([['code', ''], ...rows]);
+}
+
+/** The first row is the head. Columns are padded, as the formatter wants them. */
+function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const escaped = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
+  const widths = head.map((_, column) =>
+    Math.max(3, ...escaped.map((row) => row[column]?.length ?? 0)),
+  );
+  const lines = escaped.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)));
+  const rule = widths.map((width) => '-'.repeat(width));
+  const all = [...lines.slice(0, 1), rule, ...lines.slice(1)];
+  return `${all.map((row) => `| ${row.join(' | ')} |`).join('\n')}\n`;
 }
