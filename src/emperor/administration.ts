@@ -116,7 +116,7 @@ export class Administration implements Governor {
 
   resolved(name: string): readonly ResolvedValue[] {
     this.#known(name);
-    return this.#realm.entries.get(name)?.values ?? [];
+    return this.#emperor.resolvedValues(name);
   }
 
   execTarget(name: string): ExecTarget {

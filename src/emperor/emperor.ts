@@ -9,14 +9,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
 import { EmperorError } from '../base/errors.ts';
-import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import { findJails } from './adopt.ts';
-import type { PlannedChange } from './governor.ts';
+import type { PlannedChange, ResolvedValue } from './governor.ts';
 import { keepUntilRestart } from './keep-until-restart.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
 import type { Realm } from './realm.ts';
-import { type Entry, entryOf, type ResolveContext } from './roster.ts';
+import { type Entry, entryOf, type ResolveContext, resolveText } from './roster.ts';
 import type { IncludeResult, Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 
@@ -98,11 +97,16 @@ export class Emperor {
     );
   }
 
-  /** Resolves a text as the file of `name` would be. */
-  resolveContext(): ResolveContext {
+  /** Each key of a vassal's file with its value and where that comes from. */
+  resolvedValues(name: string): readonly ResolvedValue[] {
+    const source = this.#realm.entries.get(name)?.source;
+    return source ? resolveText(name, source, this.#resolveContext()).values : [];
+  }
+
+  #resolveContext(): ResolveContext {
     const { config, identities } = this.#realm;
     return {
-      emperor: config satisfies EmperorConfig,
+      emperor: config,
       readInclude: this.#host.readInclude,
       env: readEnvironment,
       uidOf: (name) => identities.find(name),
@@ -156,7 +160,7 @@ export class Emperor {
     const { entries, events, records } = this.#realm;
     const { name } = sighting;
     const before = entries.get(name);
-    const entry = entryOf(sighting, records.read(name), this.resolveContext());
+    const entry = entryOf(sighting, records.read(name), this.#resolveContext());
     entries.set(name, entry);
     this.#reconcile(entry);
     if (sighting.kind !== 'present' || !sighting.touched) return;
@@ -174,7 +178,7 @@ export class Emperor {
       touched: false,
       ...entry.onDisk,
     };
-    const again = entryOf(sighting, records.read(entry.name), this.resolveContext());
+    const again = entryOf(sighting, records.read(entry.name), this.#resolveContext());
     entries.set(entry.name, again);
     const { desired } = again;
     const isSame =

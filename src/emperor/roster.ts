@@ -25,7 +25,6 @@ export interface Entry {
   readonly onDisk: FileText | null;
   readonly desired: Desired;
   readonly diagnostics: readonly Diagnostic[];
-  readonly values: readonly ResolvedValue[];
   /** The text that `desired` came from, where there is something to run. */
   readonly source: FileText | null;
 }
@@ -66,7 +65,7 @@ export function entryOf(
     sha256: sighting.sha256,
     owner: sighting.owner,
   };
-  const { wanted, diagnostics, values } = resolveText(name, onDisk, context);
+  const { wanted, diagnostics } = resolveText(name, onDisk, context);
   if (!wanted) return invalidEntry({ name, file, onDisk, diagnostics }, record, context);
   return {
     name,
@@ -74,7 +73,6 @@ export function entryOf(
     onDisk,
     desired: { kind: 'valid', wanted },
     diagnostics,
-    values,
     source: onDisk,
   };
 }
@@ -89,7 +87,6 @@ function invalidEntry(
   return {
     ...found,
     desired: { kind: 'invalid', diagnostics: found.diagnostics, fallback: good?.wanted },
-    values: good?.values ?? [],
     source,
   };
 }
