@@ -96,7 +96,7 @@ int peer_frame(struct peer *peer, struct frame *frame, size_t *used);
 void peer_consume(struct peer *peer, size_t used);
 /* Hands over the first descriptor that came with the last frame; -1 if there is none. */
 int peer_take_fd(struct peer *peer);
-int listen_at(const char *path, int backlog);
+int listen_at(const char *path);
 int connect_to(const char *path);
 
 /* ── sys.c: system calls musl has no wrapper for, and small things ──────────────────────────── */

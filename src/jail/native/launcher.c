@@ -478,7 +478,7 @@ static int open_all(const char *socket_path) {
   self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-  listen_fd = listen_at(socket_path, 64);
+  listen_fd = listen_at(socket_path);
   if (self_fd < 0 || epoll_fd < 0 || signal_fd < 0 || listen_fd < 0) return complain("open its socket");
   watch(signal_fd, KIND_SIGNAL, 0, EPOLLIN);
   watch(listen_fd, KIND_LISTEN, 0, EPOLLIN);

@@ -14,6 +14,9 @@
 
 #include "emperor-init.h"
 
+/* Who connects without blocking gets EAGAIN when it is full. */
+#define BACKLOG 4096
+
 union control {
   char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS)];
   struct cmsghdr align;
@@ -150,14 +153,14 @@ static int address_of(const char *path, struct sockaddr_un *address) {
   return fd;
 }
 
-int listen_at(const char *path, int backlog) {
+int listen_at(const char *path) {
   struct sockaddr_un address;
   int directory = address_of(path, &address);
   if (directory == -1) return -1;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   unlink(address.sun_path);
   mode_t mask = umask(0177);
-  bool done = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, backlog) == 0;
+  bool done = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, BACKLOG) == 0;
   int error = errno;
   umask(mask);
   if (directory >= 0) close(directory);

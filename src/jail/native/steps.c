@@ -60,7 +60,7 @@ static bool step_log(const struct step *step) {
 static bool step_listen(const struct step *step) {
   char path[PATH_BYTES];
   if (!text_of(step, TAG_SOURCE, path)) return false;
-  self.listen_fd = listen_at(path, 64);
+  self.listen_fd = listen_at(path);
   if (self.listen_fd < 0) return fail(errno, "%s", path);
   loop_watch(self.listen_fd, WATCH_LISTEN, 0, 1 /* EPOLLIN */);
   return true;
