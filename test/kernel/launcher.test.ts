@@ -19,6 +19,7 @@ const setting = () => ({
   stateDirectory: w.paths.state,
   logDirectory: w.paths.log,
   keep: [w.directory],
+  wrapper: inWorld(),
 });
 
 async function connect(): Promise<LauncherClient> {
@@ -63,7 +64,7 @@ describe('startLauncher()', () => {
     await jail.start(['/bin/forever']);
     process.kill(w.launcherPid(), 'SIGKILL');
     const { client } = await until('a new launcher listens', async () => {
-      const next = await startLauncher({ ...setting(), wrapper: inWorld() });
+      const next = await startLauncher(setting());
       if ((await next.client.hello()).pid !== w.launcherPid()) return next;
       next.client.close();
       return null;

@@ -99,9 +99,12 @@ function listenToSignals({ governor, log }: RunningEmperor, reopenLog: () => voi
     log.info({}, 'leaving; vassals keep running');
     shutDown(false);
   });
-  process.once('SIGINT', () => {
+  // One listener for both: without any, for however short, the second would end us unheard.
+  let isStopping = false;
+  process.on('SIGINT', () => {
+    if (isStopping) leave(EXIT.interrupted);
+    isStopping = true;
     say('emperor: stopping all vassals; press Ctrl-C again to leave at once');
-    process.on('SIGINT', () => leave(EXIT.interrupted));
     shutDown(true);
   });
   process.on('SIGHUP', () => {

@@ -15,10 +15,11 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('sdNotify()', () => {
   const listen = async (address: string) => {
-    const script = `import socket
+    // One write for the line: print() makes two of it under PYTHONUNBUFFERED.
+    const script = `import os, socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(${address})
-print('bound', flush=True)
+os.write(1, b'bound')
 print(s.recv(100).decode(), end='')`;
     const child = spawn('python3', ['-c', script]);
     await new Promise((resolve) => child.stdout.once('data', resolve));
