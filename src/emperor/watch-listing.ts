@@ -74,13 +74,10 @@ export class Lister {
    * no event tells the end of that.
    */
   nextAt(): number {
-    const { clock, rescanMs, holdMs } = this.#options;
+    const { clock, rescanMs } = this.#options;
     const now = clock.monotonic();
-    if (this.#failingSince !== undefined) {
-      return now + Math.min(Math.max(now - this.#failingSince, FIRST_RETRY_MS), rescanMs);
-    }
-    const adoptAt = this.#stranger ? this.#stranger.since + holdMs : 0;
-    return adoptAt > now ? Math.min(adoptAt, now + rescanMs) : now + rescanMs;
+    if (this.#failingSince === undefined) return now + rescanMs;
+    return now + Math.min(Math.max(now - this.#failingSince, FIRST_RETRY_MS), rescanMs);
   }
 
   /** Reads the directory to its end; undefined if nothing that is there counts. */

@@ -131,7 +131,7 @@ describe('Many files that move to another directory', () => {
 });
 
 describe('setDirectories()', () => {
-  test('reads a directory that is added, and watches it', async () => {
+  test('partly M19: reads a directory that is added, and watches it', async () => {
     mkdirSync(world.at('third'));
     write('third/new', 'new');
     await start();
@@ -195,9 +195,13 @@ describe('setDirectories()', () => {
   });
 
   test('called again before it has done its work ends with the last word', async () => {
-    world.fill(300, 'first');
+    world.fill(3000, 'first');
     write('second/x', 'two');
     await start();
+    world.directory('third');
+    await Promise.all([use('first', 'second'), use('third')]);
+    await world.settleAfter(HOLD_MS * 2);
+    expect(world.storyOf('x')).toEqual(['two', 'gone']);
     await Promise.all([
       use('first'),
       use('first', 'second'),

@@ -1,6 +1,20 @@
 /** What may happen to a directory of vassal files, and that nothing is stopped without evidence. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../support/wait.ts';
 import { HOLD_MS, RESCAN_MS, shell, Watching } from '../support/watching.ts';
@@ -197,6 +211,9 @@ describe('A directory', () => {
     renameSync(world.at('vassals'), world.at('old'));
     renameSync(world.at('next'), world.at('vassals'));
     await world.suffersAlso('directory-replaced');
+    // Fresh files are read by every scan, and a look at a file would hide what this is about.
+    const { ctimeMs } = statSync(world.at('vassals/v19.ini'));
+    await until('they are not fresh', () => Date.now() - ctimeMs > 100);
     await world.settleAfter(HOLD_MS);
     expect(world.troubles()).toEqual([]);
     // Nothing lacked, so nothing of the hold may be left.
@@ -272,8 +289,11 @@ describe('A disk', () => {
     writeFileSync(world.at('vassals/below.ini'), 'must not be read');
     mount();
     world.fill(20);
-    await world.start();
+    const watch = await world.start();
+    // After this the look comes before the event of the unmount.
+    await stat(world.root);
     unmount();
+    await watch.look('below');
     await world.suffers('directory-unmounted', 2000);
     writeFileSync(world.at('vassals/v1.ini'), 'must not be read');
     await forAWhile();
@@ -291,12 +311,16 @@ describe('A disk', () => {
     await world.hears('v1', 'watched');
   });
 
-  test('that is away for a while and comes back as it was stops nothing and says nothing twice', async () => {
+  const mountImage = () => {
     const image = world.at('image');
-    execFileSync('truncate', ['-s', '4M', image]);
-    execFileSync('mkfs.ext4', ['-q', '-F', image]);
-    const mountImage = () =>
-      execFileSync('mount', ['-o', 'loop', image, world.directory('vassals')]);
+    if (!existsSync(image)) {
+      execFileSync('truncate', ['-s', '4M', image]);
+      execFileSync('mkfs.ext4', ['-q', '-F', image]);
+    }
+    execFileSync('mount', ['-o', 'loop', image, world.directory('vassals')]);
+  };
+
+  test('that is away for a while and comes back as it was stops nothing and says nothing twice', async () => {
     mountImage();
     const names = world.fill(20);
     await world.start();
@@ -310,6 +334,19 @@ describe('A disk', () => {
     await world.hears('v1', 'new');
     expect(gone()).toEqual([]);
     for (const name of names.slice(2)) expect(world.storyOf(name)).toEqual([name]);
+  });
+
+  test('that is away for an instant only is still watched', async () => {
+    mountImage();
+    world.fill(3);
+    await world.start();
+    unmount();
+    mountImage();
+    writeFileSync(world.at('vassals/v1.ini'), 'new');
+    await world.hears('v1', 'new', 2000);
+    writeFileSync(world.at('vassals/v1.ini'), 'newer');
+    await world.hears('v1', 'newer', 2000);
+    expect(world.sightings.length).toBe(5);
   });
 
   test('that is mounted over a directory in use is one replaced', async () => {
@@ -365,6 +402,18 @@ describe('Names that an earlier emperor left running', () => {
     world.pass(RESCAN_MS);
     await world.hears('mine', 'mine');
     await world.hears('orphan', 'gone');
+    expect(gone()).toEqual(['orphan']);
+  });
+
+  test('whose file is still being written are not gone', async () => {
+    world.directory('first');
+    const fd = openSync(join(world.directory('second'), 'mine.ini'), 'w');
+    await world.start({ directories: ['first', 'second'], expected: ['mine', 'orphan'] });
+    await world.hears('orphan', 'gone');
+    await forAWhile();
+    writeSync(fd, 'mine');
+    closeSync(fd);
+    await world.hears('mine', 'mine');
     expect(gone()).toEqual(['orphan']);
   });
 
