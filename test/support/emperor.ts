@@ -8,14 +8,17 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { membershipMount } from '../../src/cgroup/membership-mount.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BINARY = join(ROOT, 'bin/emperor');
@@ -182,27 +185,61 @@ ${options.sections ?? ''}
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** Ends everything and removes every trace; throws if something is left that should not be. */
+  /** Ends everything and removes every trace; throws if a shutdown left something running. */
   async close(): Promise<void> {
+    let left: readonly string[] = [];
     try {
       if (this.#daemon && this.#daemon.exitCode === null && this.#daemon.signalCode === null) {
         this.cli('shutdown', '--stop-vassals');
         await until(() => this.#daemon?.exitCode !== null, 'the emperor ends');
+        left = this.#remains().map(commandOf);
       }
     } finally {
       if (this.#daemon?.exitCode === null) this.#daemon.kill('SIGKILL');
+      for (const pid of this.#remains()) process.kill(pid, 'SIGKILL');
+      await until(() => this.#remains().length === 0, 'what was left is killed');
       execFileSync('ip', ['netns', 'del', this.netns]);
       rmSync(this.directory, { recursive: true, force: true });
-      removeCgroups(this.cgroupParent);
+      for (const path of this.#cgroups()) rmdirSync(path);
     }
+    if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
+  }
+
+  /** Launchers and processes of vassals. */
+  #remains(): readonly number[] {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    const socket = join(this.directory, 'run/launcher.sock');
+    const launchers = pids
+      .map(Number)
+      .filter((pid) => commandOf(pid).includes(`launcher ${socket}`));
+    const members = this.#cgroups().flatMap((path) =>
+      readIfThere(join(path, 'cgroup.procs')).split('\n').filter(Boolean).map(Number),
+    );
+    return [...new Set([...launchers, ...members])].filter(isAlive);
+  }
+
+  /** Children before parents. */
+  #cgroups(): readonly string[] {
+    const mount = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
+    const top = join(mount?.path ?? '', this.cgroupParent);
+    if (!existsSync(top)) return [];
+    const inside = readdirSync(top, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name));
+    return [top, ...inside].sort().reverse();
   }
 }
 
-function removeCgroups(parent: string): void {
-  for (const mount of ['/sys/fs/cgroup/unified', '/sys/fs/cgroup', '/sys/fs/cgroup/freezer']) {
-    const path = join(mount, parent);
-    if (existsSync(path))
-      execFileSync('find', [path, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
+function commandOf(pid: number): string {
+  return readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It ended meanwhile.
+    return '';
   }
 }
 

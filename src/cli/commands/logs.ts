@@ -30,6 +30,7 @@ export async function run(call: Call): Promise<number> {
   const reader = new LogReader(directory, {
     label: options.text('label') ?? null,
     last,
+    isFollowing,
     onLine: (line) => output.add(line),
   });
   await readAll(reader, output);

@@ -17,9 +17,13 @@ export class LineReader {
     this.#position = position;
   }
 
-  /** Reads on by one portion; returns the lines that it completes, or undefined at the end of the file. */
-  next(): readonly Buffer[] | undefined {
-    const count = readSync(this.#fd, this.#portion, 0, PORTION_BYTES, this.#position);
+  /**
+   * Reads on by one portion, at most to position `end`; returns the lines that it completes, or undefined
+   * where there is no more.
+   */
+  next(end = Number.POSITIVE_INFINITY): readonly Buffer[] | undefined {
+    const wanted = Math.max(0, Math.min(PORTION_BYTES, end - this.#position));
+    const count = readSync(this.#fd, this.#portion, 0, wanted, this.#position);
     if (count === 0) return undefined;
     this.#position += count;
     return [...this.#split(Buffer.from(this.#portion.subarray(0, count)))];

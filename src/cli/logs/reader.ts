@@ -1,5 +1,5 @@
 /** Reads a vassal's log from the wished line on, through rotations, and hands its whole lines on. */
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import type { LogDirectory, LogFile } from './files.ts';
 import { LineJoiner, type LogLine, parseLogLine } from './line.ts';
 import { findTail, LineReader } from './read-lines.ts';
@@ -9,6 +9,8 @@ export interface ReaderOptions {
   readonly label: string | null;
   /** The last so many; null for all. */
   readonly last: number | null;
+  /** Else it ends where the log ended when it was opened, however fast that grows. */
+  readonly isFollowing: boolean;
   readonly onLine: (line: LogLine) => void;
 }
 
@@ -20,12 +22,14 @@ export class LogReader {
   readonly #directory: LogDirectory;
   readonly #options: ReaderOptions;
   readonly #joiner = new LineJoiner();
+  readonly #end: { readonly inode: bigint; readonly position: number } | null;
   #current: OpenFile | null;
 
   constructor(directory: LogDirectory, options: ReaderOptions) {
     this.#directory = directory;
     this.#options = options;
     const files = directory.openAll();
+    this.#end = options.isFollowing ? null : endOf(files[0]);
     this.#current = this.#begin(files);
     closeOthers(files, this.#current);
   }
@@ -67,9 +71,13 @@ export class LogReader {
   }
 
   #readPortion(): boolean {
-    const lines = this.#current?.reader.next();
+    const lines = this.#current?.reader.next(this.#isLast() ? this.#end?.position : undefined);
     for (const line of lines ?? []) this.#take(line);
     return lines !== undefined;
+  }
+
+  #isLast(): boolean {
+    return this.#end !== null && this.#end.inode === this.#current?.inode;
   }
 
   #take(bytes: Buffer): void {
@@ -81,6 +89,7 @@ export class LogReader {
 
   /** Goes on to the next newer file, if ours was rotated away; false if it is still the newest. */
   #advance(): boolean {
+    if (this.#isLast()) return false;
     const files = this.#directory.openAll();
     const at = files.findIndex(({ inode }) => inode === this.#current?.inode);
     // Not found: it is gone, and the oldest that is left comes next.
@@ -100,6 +109,10 @@ export class LogReader {
     if (rest) this.#take(rest);
     closeSync(this.#current.fd);
   }
+}
+
+function endOf(newest: LogFile | undefined): { inode: bigint; position: number } | null {
+  return newest ? { inode: newest.inode, position: fstatSync(newest.fd).size } : null;
 }
 
 function openAt(file: LogFile, position: number): OpenFile {

@@ -50,11 +50,12 @@ function rotate(files = 3): void {
   }
 }
 
-function open(options: { label?: string; last?: number } = {}) {
+function open(options: { label?: string; last?: number; isFollowing?: boolean } = {}) {
   const seen: string[] = [];
   const reader = new LogReader(directory, {
     label: options.label ?? null,
     last: options.last ?? null,
+    isFollowing: options.isFollowing ?? true,
     onLine: ({ text }) => seen.push(text.toString()),
   });
   return { reader, seen };
@@ -200,6 +201,18 @@ describe('following a log', () => {
     }
     readAll(reader);
     expect(seen).toEqual(['one', 'three', 'four', 'five']);
+    reader.finish();
+  });
+
+  test('ends where the log ended when it was opened, if it does not follow', () => {
+    write('current', 'one');
+    write('current', 'two');
+    const { reader, seen } = open({ last: 1, isFollowing: false });
+    write('current', 'three');
+    rotate();
+    write('current', 'four');
+    readAll(reader);
+    expect(seen).toEqual(['two']);
     reader.finish();
   });
 
