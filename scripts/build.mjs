@@ -35,7 +35,13 @@ const SMALL = [
   '-Wl,--gc-sections',
   '-s',
 ];
-const SANITIZED = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined'];
+const SANITIZED = [
+  '-O1',
+  '-g',
+  '-fno-omit-frame-pointer',
+  '-fsanitize=address,undefined',
+  '-fno-sanitize-recover=all',
+];
 
 /** A failure that is told in one sentence; the compiler has said the rest. */
 export class BuildError extends Error {}
