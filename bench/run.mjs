@@ -2,7 +2,7 @@
 // npm run bench: figures of start, memory, idle cost and adoption, with Debian's uwsgi-emperor in the same
 // run as the peer. Prints a table and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
 //
-// node bench/run.mjs [--quick]    --quick: a tenth of the vassals, for trying the benchmark itself
+// node bench/run.mjs [--quick] [start] [latency] [peer]    only these parts; --quick: a tenth of the vassals
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isInstalled, UwsgiWorld } from './uwsgi.mjs';
@@ -41,7 +41,6 @@ async function latencies(world, number, prefix) {
     const name = `${prefix}${i}`;
     const at = nowMs();
     world.write(name, STAMP);
-    world.cli('wait', name, '--for', 'running', '--timeout', '20s');
     const { readFileSync } = await import('node:fs');
     const file = join(world.directory, 'homes', name, 'stamp');
     await until(() => readIfThere(readFileSync, file) !== '', 'stamp', 10_000, 2);
@@ -69,7 +68,7 @@ async function startRate() {
     await world.untilRunning(number);
     const seconds = (performance.now() - begin) / 1000;
     const rate = number / seconds;
-    const { eventLoopDelayMs } = world.stats();
+    const { eventLoopDelayMs } = await world.stats();
     row(`start of the emperor to ${number} running`, rate.toFixed(0), {
       unit: 'vassals/s',
       bound: '>= 400',
@@ -95,7 +94,7 @@ async function startRate() {
 }
 
 async function idle(world) {
-  const { pid } = world.stats();
+  const { pid } = await world.stats();
   const from = cpuSeconds(pid);
   const seconds = 20;
   await sleep(seconds * 1000);
@@ -114,7 +113,7 @@ async function idle(world) {
 }
 
 async function adoption(world, number) {
-  const pid = world.stats().pid;
+  const pid = (await world.stats()).pid;
   process.kill(pid, 'SIGKILL');
   await until(() => world.daemon.exitCode !== null || world.daemon.signalCode !== null, 'killed');
   const begin = performance.now();
@@ -149,7 +148,7 @@ async function latency() {
       bound: '<= 45',
       met: crowded <= 45,
     });
-    const running = world.stats().vassals.running;
+    const running = (await world.stats()).vassals.running;
     const begin = performance.now();
     for (let i = 0; i < more; i += 1) world.write(`m${i}`, SLEEP);
     await world.untilRunning(running + more);
@@ -206,9 +205,11 @@ async function peer() {
   }
 }
 
-await startRate();
-await latency();
-await peer();
+const PARTS = { start: startRate, latency, peer };
+const chosen = process.argv.slice(2).filter((word) => word in PARTS);
+for (const [name, run] of Object.entries(PARTS)) {
+  if (chosen.length === 0 || chosen.includes(name)) await run();
+}
 mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
 const result = { at: new Date().toISOString(), scale: SCALE, rows };
 writeFileSync(join(ROOT, 'bench/results/latest.json'), `${JSON.stringify(result, null, 2)}\n`);

@@ -9,6 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -124,12 +125,32 @@ log-level = warn
     });
   }
 
+  /** Asks the API as a panel does; a process of the CLI for each question would be what is measured. */
+  async ask(path) {
+    const socketPath = join(this.directory, 'run/emperor.sock');
+    return new Promise((resolve, reject) => {
+      const request = get({ socketPath, path }, (response) => {
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve(JSON.parse(text)));
+      });
+      request.on('error', reject);
+    });
+  }
+
   stats() {
-    return JSON.parse(this.cli('stats', '--json'));
+    return this.ask('/v1/stats');
   }
 
   async untilRunning(number) {
-    await until(() => this.stats().vassals.running >= number, `${number} running`, 300_000, 100);
+    await until(
+      async () => (await this.stats()).vassals.running >= number,
+      `${number} running`,
+      300_000,
+      20,
+    );
   }
 
   write(name, text) {

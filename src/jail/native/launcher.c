@@ -63,13 +63,12 @@ struct kept {
 
 enum kind { KIND_LISTEN, KIND_SIGNAL, KIND_CLIENT, KIND_REPORT, KIND_MOUNTS };
 
-static struct child children[MAX_CHILDREN];
+/* Mapped by the launcher alone: in every init, static arrays of this size would cost page tables. */
+static struct child *children;
+static uint8_t (*client_in)[CLIENT_IN], (*client_out)[CLIENT_OUT], *answer;
 static uint32_t used_children; /* slots ever used: what loops look at */
 static struct peer clients[MAX_CLIENTS];
-static uint8_t client_in[MAX_CLIENTS][CLIENT_IN];
-static uint8_t client_out[MAX_CLIENTS][CLIENT_OUT];
 static struct kept kept[MAX_KEPT];
-static uint8_t answer[MAX_FRAME];
 static int epoll_fd, listen_fd, signal_fd, self_fd;
 static int64_t started_ms;
 static char boot[40];
@@ -109,7 +108,7 @@ static void say(int index, struct out *out, const int *fds, int count) {
 
 static void say_error(int index, uint32_t id, int step, int error, const char *detail) {
   struct out out;
-  out_begin(&out, answer, sizeof answer, VERB_ERROR, id);
+  out_begin(&out, answer, MAX_FRAME, VERB_ERROR, id);
   if (step >= 0) out_number(&out, TAG_STEP, (uint64_t)step);
   out_number(&out, TAG_ERRNO, (uint64_t)error);
   out_text(&out, TAG_DETAIL, detail);
@@ -118,7 +117,7 @@ static void say_error(int index, uint32_t id, int step, int error, const char *d
 
 static void say_ok(int index, uint32_t id) {
   struct out out;
-  out_begin(&out, answer, sizeof answer, VERB_OK, id);
+  out_begin(&out, answer, MAX_FRAME, VERB_OK, id);
   say(index, &out, NULL, 0);
 }
 
@@ -271,7 +270,7 @@ static void answer_launch(struct child *child, const struct report *report) {
     say_error(child->client, child->request, report->step, report->error, report->detail);
   } else {
     struct out out;
-    out_begin(&out, answer, sizeof answer, VERB_LAUNCHED, child->request);
+    out_begin(&out, answer, MAX_FRAME, VERB_LAUNCHED, child->request);
     out_number(&out, TAG_PID, (uint64_t)child->pid);
     out_number(&out, TAG_START_TIME, child->start_time);
     say(child->client, &out, NULL, 0);
@@ -299,7 +298,7 @@ static void tell_exit(const struct child *child) {
   for (int i = 0; i < MAX_CLIENTS; i++) {
     if (clients[i].fd < 0 || !clients[i].subscribed) continue;
     struct out out;
-    out_begin(&out, answer, sizeof answer, VERB_EXITED, 0);
+    out_begin(&out, answer, MAX_FRAME, VERB_EXITED, 0);
     put_child(&out, child);
     say(i, &out, NULL, 0);
   }
@@ -378,7 +377,7 @@ static void keep_descriptor(int index, const struct frame *frame) {
     say_error(index, frame->id, -1, ENOENT, name);
   } else if (frame->verb == VERB_GET) {
     struct out out;
-    out_begin(&out, answer, sizeof answer, VERB_OK, frame->id);
+    out_begin(&out, answer, MAX_FRAME, VERB_OK, frame->id);
     say(index, &out, &found->fd, 1);
   } else {
     close(found->fd);
@@ -390,7 +389,7 @@ static void keep_descriptor(int index, const struct frame *frame) {
 static void welcome(int index, const struct frame *frame) {
   clients[index].subscribed = field_number(frame->fields, frame->length, TAG_SUBSCRIBE, 0) != 0;
   struct out out;
-  out_begin(&out, answer, sizeof answer, VERB_WELCOME, frame->id);
+  out_begin(&out, answer, MAX_FRAME, VERB_WELCOME, frame->id);
   out_number(&out, TAG_VERSION, PROTOCOL_VERSION);
   out_number(&out, TAG_PID, (uint64_t)getpid());
   out_text(&out, TAG_BOOT_ID, boot);
@@ -461,6 +460,19 @@ static int complain(const char *what) {
   return 1;
 }
 
+static void *map(size_t size) {
+  void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static bool map_space(void) {
+  children = map(MAX_CHILDREN * sizeof *children);
+  client_in = map(MAX_CLIENTS * sizeof *client_in);
+  client_out = map(MAX_CLIENTS * sizeof *client_out);
+  answer = map(MAX_FRAME);
+  return children && client_in && client_out && answer;
+}
+
 static int open_all(const char *socket_path) {
   char lock_path[4096];
   snprintf(lock_path, sizeof lock_path, "%s.lock", socket_path);
@@ -496,6 +508,7 @@ int launcher_main(int argc, char **argv) {
   if (argc < 1) return 2;
   setsid();
   raise_descriptor_limit();
+  if (!map_space()) return complain("get its memory");
   for (int i = 0; i < MAX_CLIENTS; i++) clients[i].fd = -1;
   for (int i = 0; i < MAX_KEPT; i++) kept[i].fd = -1;
   int mounts_fd = mounts_open(argv + 1, argc - 1);

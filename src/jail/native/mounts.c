@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static const char *const foreign_names[] = {"/merged", "/rootfs"};
 /* Without symlinks, as the kernel tells mount points. */
 static char keep[MAX_KEEP][PATH_MAX];
 static int keep_count, mountinfo_fd = -1;
-static char mountinfo[MAX_MOUNTINFO];
+static char *mountinfo; /* MAX_MOUNTINFO bytes */
 
 static bool is_at_or_below(const char *path, const char *directory) {
   size_t length = strlen(directory);
@@ -78,8 +79,8 @@ static void judge(char *line) {
 void mounts_prune(void) {
   lseek(mountinfo_fd, 0, SEEK_SET);
   size_t length = 0;
-  for (ssize_t got; length < sizeof mountinfo - 1; length += (size_t)got) {
-    got = read(mountinfo_fd, mountinfo + length, sizeof mountinfo - 1 - length);
+  for (ssize_t got; length < MAX_MOUNTINFO - 1; length += (size_t)got) {
+    got = read(mountinfo_fd, mountinfo + length, MAX_MOUNTINFO - 1 - length);
     if (got <= 0) break;
   }
   mountinfo[length] = 0;
@@ -96,6 +97,8 @@ int mounts_open(char **directories, int count) {
     if (realpath(directories[i], keep[keep_count])) keep_count++;
   if (unshare(CLONE_NEWNS) < 0) return -1;
   if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return -1;
+  mountinfo = mmap(NULL, MAX_MOUNTINFO, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mountinfo == MAP_FAILED) return -1;
   mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
   if (mountinfo_fd >= 0) mounts_prune();
   return mountinfo_fd;
