@@ -1,5 +1,6 @@
 /** PID 1 under load, and against peers and processes that do their worst: it answers, and loses nothing. */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -378,6 +379,40 @@ describe('the log', () => {
       'current',
       'current.1',
     ]);
+  });
+});
+
+describe('a full disk', () => {
+  test('costs lines, which are counted and told when there is room again, and nothing else', async () => {
+    const own = await world();
+    const disk = join(own.paths.log, 'disk');
+    mkdirSync(disk);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]);
+    try {
+      const plan = own.plan('full', { logDirectory: join(disk, 'full'), logMaxBytes: 1 << 20 });
+      const jail = await launch(own, plan);
+      const lines = () => logLines(readFileSync(join(disk, 'full', 'current'), 'utf8'));
+      writeFileSync(join(disk, 'filler'), Buffer.alloc(128 * 1024));
+      for (let i = 0; i < 4; i++) await jail.run(['/bin/says', '-b', '50000', `${i}`]);
+      rmSync(join(disk, 'filler'));
+      expect((await jail.run(['/bin/says', 'room again'])).status).toBe(0);
+      const texts = (stream: string) =>
+        lines().flatMap((line) => (line.stream === stream ? [line.text] : []));
+      expect(texts('stdout').at(-1)).toBe('room again');
+      const told = texts('system').map(
+        (text) => /^(\d+) bytes of output could not be written$/.exec(text)?.[1],
+      );
+      const lost = told.reduce((sum, number) => sum + Number(number), 0);
+      const written = texts('stdout').join('').length;
+      // A lost line counts with its time and label.
+      expect(written + lost).toBeGreaterThan(200_000);
+      expect(written + lost).toBeLessThan(220_000);
+      expect(lost).toBeGreaterThan(50_000);
+      await jail.stop();
+    } finally {
+      execFileSync('umount', ['--lazy', disk]);
+      await own.close();
+    }
   });
 });
 
