@@ -1,9 +1,22 @@
 /** The launcher: one at a time, a daemon of its own, whose death ends no vassal. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LauncherClient } from '../../src/jail/launcher-client.ts';
 import { installProgram, startLauncher } from '../../src/jail/start-launcher.ts';
+import { VERB } from '../../src/jail/wire.ts';
+import { compileFixture } from '../support/compile.ts';
 import { forget, launch } from '../support/jail.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
@@ -157,6 +170,77 @@ describe('the launcher', () => {
     await until('it has ended', () => !w.membership.isPopulated('blog'));
     jail.init.close();
   });
+});
+
+describe('the descriptors that the launcher keeps', () => {
+  let program: string;
+  beforeEach(async () => {
+    await w.launcher();
+    program = join(w.directory, 'keeps');
+    compileFixture('keeps', program);
+  });
+  const ask = (verb: number, name: string, input: 'ignore' | number = 'ignore') =>
+    execFileSync(program, [join(w.paths.run, 'launcher.sock'), String(verb), name], {
+      encoding: 'utf8',
+      stdio: [input, 'pipe', 'inherit'],
+    });
+  const put = (name: string, text: string) => {
+    const file = join(w.directory, `kept-${text}`);
+    writeFileSync(file, text);
+    const fd = openSync(file, 'r');
+    const answer = ask(VERB.PUT, name, fd);
+    closeSync(fd);
+    rmSync(file);
+    return answer;
+  };
+  const errors = constants.errno;
+
+  test('outlive who gave them, until they are dropped', () => {
+    expect(put('emperor0', 'first')).toBe('ok\n');
+    expect(put('other', 'second')).toBe('ok\n');
+    expect(ask(VERB.GET, 'emperor0')).toBe('ok\nfirst');
+    expect(ask(VERB.DROP, 'emperor0')).toBe('ok\n');
+    expect(ask(VERB.GET, 'emperor0')).toBe(`${errors.ENOENT}\n`);
+    expect(ask(VERB.GET, 'other')).toBe('ok\nsecond');
+  });
+
+  test('are replaced by a later one of that name, and closed', () => {
+    const before = openFiles();
+    put('one', 'first');
+    put('one', 'second');
+    expect(ask(VERB.GET, 'one')).toBe('ok\nsecond');
+    expect(openFiles()).toBe(before + 1);
+    ask(VERB.DROP, 'one');
+    expect(openFiles()).toBe(before);
+  });
+
+  test('must have a name, and there are 64 at most', () => {
+    expect(put('', 'x')).toBe(`${errors.EINVAL}\n`);
+    for (let i = 0; i < 64; i++) expect(put(`n${i}`, 'x')).toBe('ok\n');
+    const before = openFiles();
+    expect(put('more', 'x')).toBe(`${errors.ENOSPC}\n`);
+    // What was not kept is not left open.
+    expect(openFiles()).toBe(before);
+    expect(ask(VERB.DROP, 'none')).toBe(`${errors.ENOENT}\n`);
+  });
+
+  test('do not get into a vassal', async () => {
+    put('secret', 'x');
+    const jail = await launch(w, w.plan('blog'));
+    const links = readdirSync(`/proc/${jail.pid}/fd`).map((fd) =>
+      readlinkSync(`/proc/${jail.pid}/fd/${fd}`),
+    );
+    expect(links.filter((link) => link.includes('kept-'))).toEqual([]);
+    expect((await jail.look()).get('fd')).toEqual(['0', '1', '2']);
+    await jail.stop();
+  });
+
+  /** Connections that are just being closed are not counted. */
+  function openFiles(): number {
+    const directory = `/proc/${w.launcherPid()}/fd`;
+    const links = readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)));
+    return links.filter((link) => !link.startsWith('socket:')).length;
+  }
 });
 
 function inWorld(): readonly string[] {
