@@ -159,6 +159,40 @@ describe('the launcher', () => {
     expect(readlinkSync(`/proc/${pid}/ns/mnt`)).not.toBe(readlinkSync('/proc/self/ns/mnt'));
   });
 
+  test('has let go of mounts that no vassal needs, and of none in what it must keep', async () => {
+    // A mount namespace of the test's own, in which /run is full of what container engines leave.
+    const prepare = `mount -t tmpfs none /run
+      mkdir -p /run/user/0 "/run/user/kept dir/inside" /run/netns/one /run/elsewhere
+      for path in /run/user/0 "/run/user/kept dir/inside" /run/netns/one /run/elsewhere; do
+        mount -t tmpfs none "$path" || exit 1
+      done
+      exec "$@"`;
+    const { client } = await startLauncher({
+      ...setting(),
+      keep: [w.directory, '/run/user/kept dir'],
+      wrapper: [...inWorld(), 'unshare', '--mount', 'sh', '-c', prepare, 'sh'],
+    });
+    const { pid } = await client.hello();
+    const table = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
+    const points = table.map((line) => line.split(' ')[4]);
+    // The kernel writes a space as \040.
+    expect(points).toContain('/run/user/kept\\040dir/inside');
+    expect(points).toContain('/run/elsewhere');
+    expect(points).not.toContain('/run/user/0');
+    expect(points).not.toContain('/run/netns/one');
+    await client.quit();
+    client.close();
+  });
+
+  test('sleeps while nothing happens', async () => {
+    await w.launcher();
+    const pid = w.launcherPid();
+    await until('it waits', () => /^\d+ /.test(readFileSync(`/proc/${pid}/syscall`, 'utf8')));
+    const before = switchesOf(pid);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(switchesOf(pid) - before).toBe(0);
+  });
+
   test('ends when it is told to, and vassals stay', async () => {
     const { client } = await w.launcher();
     const jail = await launch(w, w.plan('blog'));
@@ -246,4 +280,9 @@ describe('the descriptors that the launcher keeps', () => {
 function inWorld(): readonly string[] {
   const daemons = join(w.cgroup.path, 'daemons');
   return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', daemons];
+}
+
+function switchesOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return [...status.matchAll(/ctxt_switches:\t(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
 }
