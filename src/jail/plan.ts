@@ -190,7 +190,8 @@ export function planJail(spec: JailSpec): JailPlan {
       { op: 'home', source: spec.home, uid: spec.uid, gid: spec.gid },
       ...(has('fs') ? planMounts(spec) : []),
       ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),
-      ...(has('net') ? planNetwork() : []),
+      ...(has('net') ? [{ op: 'loopback' } as const] : []),
+      ...(has('net') && !has('fs') ? planSysctls() : []),
       ...spec.hooks.map(
         (command) => ({ op: 'hook', command, timeoutMs: spec.hookTimeoutMs }) as const,
       ),
@@ -228,9 +229,8 @@ function planHolds(spec: JailSpec): readonly Step[] {
   ];
 }
 
-function planNetwork(): readonly Step[] {
+function planSysctls(): readonly Step[] {
   return [
-    { op: 'loopback' },
     { op: 'sysctl', target: 'net/ipv4/ping_group_range', text: '0 2147483647' },
     { op: 'sysctl', target: 'net/ipv4/ip_unprivileged_port_start', text: '0' },
   ];
@@ -241,6 +241,8 @@ function planMounts(spec: JailSpec): readonly Step[] {
     { op: 'root', source: spec.distro },
     ...planDevices(),
     { op: 'proc', target: '/proc' },
+    // Before /proc/sys is made read-only: in the host's /proc a name is looked up among those of all vassals.
+    ...(spec.namespaces.includes('net') ? planSysctls() : []),
     ...MASKED.map((target) => ({ op: 'mask', target }) as const),
     ...READ_ONLY.map((target) => ({ op: 'read-only', target }) as const),
     ...planTemporary(spec),

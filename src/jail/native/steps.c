@@ -74,10 +74,11 @@ static bool step_hostname(const struct step *step) {
 
 /* /proc/sys/net shows the writer's network namespace, whichever /proc it is. */
 static bool step_sysctl(const struct step *step) {
-  char name[PATH_BYTES], text[PATH_BYTES], path[PATH_BYTES + 16];
+  char name[PATH_BYTES], text[PATH_BYTES], path[PATH_BYTES + 64], proc[32] = "";
   if (!text_of(step, TAG_TARGET, name) || !text_of(step, TAG_TEXT, text)) return false;
-  snprintf(path, sizeof path, "/proc/sys/%s", name);
-  return write_file(path, text) || fail(errno, "%s", path);
+  if (self.root_fd >= 0) snprintf(proc, sizeof proc, "/proc/self/fd/%d", self.root_fd);
+  snprintf(path, sizeof path, "%s/proc/sys/%s", proc, name);
+  return write_file(path, text) || fail(errno, "/proc/sys/%s", name);
 }
 
 static bool step_loopback(void) {
