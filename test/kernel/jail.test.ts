@@ -109,7 +109,7 @@ describe('a process inside', () => {
     ]);
   });
 
-  test('has the tenant’s uid and nothing more', async () => {
+  test('M41: has the tenant’s uid and gid, no capability, no new privileges and nothing more', async () => {
     const jail = await vassal();
     const seen = await jail.look();
     const drop = jail.plan.steps.find((step) => step.op === 'drop');
@@ -395,7 +395,7 @@ describe('stop', () => {
 });
 
 describe('PID 1', () => {
-  test('reaps 5,000 orphans within a second', async () => {
+  test('partly M39: reaps 5,000 orphans within a second', async () => {
     const jail = await vassal();
     await jail.start(['/bin/orphans', '5000']);
     await until('they are orphans', () => w.logOf(jail.plan.name).includes('orphaned'), 30_000);
@@ -406,7 +406,11 @@ describe('PID 1', () => {
 
   test('takes no harm from what its own uid can do to it', async () => {
     const jail = await vassal();
+    const limits = readFileSync(`/proc/${jail.pid}/limits`, 'utf8');
+    const priorities = statFields(jail.pid).slice(17, 19);
     await jail.run(['/bin/attacks-init'], { label: 'attack' });
+    expect(readFileSync(`/proc/${jail.pid}/limits`, 'utf8')).toBe(limits);
+    expect(statFields(jail.pid).slice(17, 19)).toEqual(priorities);
     const results = linesOf(jail).filter(({ label }) => label === 'attack');
     expect(results.at(-1)?.text).toBe('end');
     for (const { text } of results.slice(0, -1)) expect(text).toMatch(/^\S+ \d+$/);
@@ -436,7 +440,7 @@ describe('PID 1', () => {
 });
 
 describe('hooks', () => {
-  test('run as root with the host’s tools, in order, inside the namespaces', async () => {
+  test('partly M40: run as root with the host’s tools, in order, inside the namespaces', async () => {
     const jail = await vassal({
       hooks: [
         'echo first; id -u; hostname',
@@ -451,7 +455,7 @@ describe('hooks', () => {
     expect(err).toEqual([readlinkSync(`/proc/${jail.pid}/ns/mnt`)]);
   });
 
-  test('leave no process behind', async () => {
+  test('partly M40: leave no process behind', async () => {
     const jail = await vassal({ hooks: ['sleep 1000 & setsid sleep 1000 & exit 0'] });
     expect(childrenOf(jail.pid)).toEqual([]);
     expect(w.membership.payloadPids(jail.plan.name)).toEqual([]);
