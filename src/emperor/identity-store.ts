@@ -8,7 +8,7 @@ import { listDirectories } from './listing.ts';
 import { readStateFile, writeStateFile } from './state-file.ts';
 
 /** One write for all identities that are given out within this time. */
-const SAVE_AFTER_MS = 50;
+const SAVE_AFTER_MS = 1000;
 
 export class IdentityStore {
   readonly #file: string;

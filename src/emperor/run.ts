@@ -44,7 +44,7 @@ export interface RunningEmperor {
 }
 
 /** Vassals that are being started at the same time, for each core. */
-const STARTS_PER_CORE = 8;
+const STARTS_PER_CORE = 4;
 
 /** Throws `bad-config`, `already-running`, `not-permitted`. */
 export async function startEmperor(options: RunOptions): Promise<RunningEmperor> {

@@ -2,8 +2,8 @@
  * A jail plan as the fields of a LAUNCH request. Pure; which field of a step has which tag is told beside
  * OP in wire.ts, and the C program reads them by that table.
  */
-import type { Field, Tag } from './frames.ts';
-import type { JailPlan, MountFlag, Step } from './plan.ts';
+import { encodeFields, type Field, type FieldValue, type Tag } from './frames.ts';
+import { COMMON_STEPS, type JailPlan, type MountFlag, type Step } from './plan.ts';
 import { MOUNT, NAMESPACE, type NamespaceName, OP, TAG } from './wire.ts';
 
 export type OpName = Step['op'];
@@ -95,8 +95,17 @@ export function launchFields(plan: JailPlan): readonly Field[] {
     [TAG.GENERATION, plan.generation],
     [TAG.HASH, plan.hash],
     [TAG.FLAGS, namespaceBits(plan.namespaces)],
-    [TAG.PLAN, plan.steps.map((step): Field => [TAG.ENTRY, stepFields(step)])],
+    [TAG.PLAN, plan.steps.map((step): Field => [TAG.ENTRY, entryOf(step)])],
   ];
+}
+
+const encoded = new Map<Step, Uint8Array>();
+
+function entryOf(step: Step): FieldValue {
+  if (!COMMON_STEPS.has(step)) return stepFields(step);
+  const bytes = encoded.get(step) ?? encodeFields(stepFields(step));
+  encoded.set(step, bytes);
+  return bytes;
 }
 
 /** Returns the fields of one step's ENTRY, OP first. */

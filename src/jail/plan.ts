@@ -176,6 +176,49 @@ const DEV_SIZE_BYTES = 256 * 1024;
 const RLIMIT_CORE = 4;
 const RLIMIT_NOFILE = 7;
 
+const directoryOf = (target: string, mode = 0o755): Step => ({ op: 'directory', target, mode });
+
+const DEVICE_STEPS: readonly Step[] = [
+  {
+    op: 'tmpfs',
+    target: '/dev',
+    sizeBytes: DEV_SIZE_BYTES,
+    inodes: 64,
+    mode: 0o755,
+    flags: ['nosuid', 'noexec'],
+  },
+  ...DEVICES.map(
+    ([name, major, minor]) =>
+      ({ op: 'device', target: `/dev/${name}`, mode: 0o666, major, minor }) as const,
+  ),
+  ...DEVICE_LINKS.map(([name, text]) => ({ op: 'symlink', target: `/dev/${name}`, text }) as const),
+  directoryOf('/dev/pts'),
+  directoryOf('/dev/shm'),
+  directoryOf('/dev/mqueue'),
+  directoryOf(SCAFFOLD),
+  directoryOf(`${SCAFFOLD}/empty`, 0o555),
+  { op: 'devpts', target: '/dev/pts', max: 64 },
+  tmpfsOf('/dev/shm', SHM_SIZE_BYTES, 0o1777, ['nosuid', 'nodev', 'noexec']),
+  { op: 'mqueue', target: '/dev/mqueue' },
+];
+
+const SYSCTL_STEPS: readonly Step[] = [
+  { op: 'sysctl', target: 'net/ipv4/ping_group_range', text: '0 2147483647' },
+  { op: 'sysctl', target: 'net/ipv4/ip_unprivileged_port_start', text: '0' },
+];
+
+const PROC_COVER_STEPS: readonly Step[] = [
+  ...MASKED.map((target) => ({ op: 'mask', target }) as const),
+  ...READ_ONLY.map((target) => ({ op: 'read-only', target }) as const),
+];
+
+/** Steps that are the same in every plan: whoever sends plans can keep their bytes. */
+export const COMMON_STEPS: ReadonlySet<Step> = new Set([
+  ...DEVICE_STEPS,
+  ...SYSCTL_STEPS,
+  ...PROC_COVER_STEPS,
+]);
+
 /** Returns the steps that turn a fresh set of namespaces into this vassal. Pure. */
 export function planJail(spec: JailSpec): JailPlan {
   const has = (name: NamespaceName) => spec.namespaces.includes(name);
@@ -191,7 +234,7 @@ export function planJail(spec: JailSpec): JailPlan {
       ...(has('fs') ? planMounts(spec) : []),
       ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),
       ...(has('net') ? [{ op: 'loopback' } as const] : []),
-      ...(has('net') && !has('fs') ? planSysctls() : []),
+      ...(has('net') && !has('fs') ? SYSCTL_STEPS : []),
       ...spec.hooks.map(
         (command) => ({ op: 'hook', command, timeoutMs: spec.hookTimeoutMs }) as const,
       ),
@@ -229,22 +272,14 @@ function planHolds(spec: JailSpec): readonly Step[] {
   ];
 }
 
-function planSysctls(): readonly Step[] {
-  return [
-    { op: 'sysctl', target: 'net/ipv4/ping_group_range', text: '0 2147483647' },
-    { op: 'sysctl', target: 'net/ipv4/ip_unprivileged_port_start', text: '0' },
-  ];
-}
-
 function planMounts(spec: JailSpec): readonly Step[] {
   return [
     { op: 'root', source: spec.distro },
-    ...planDevices(),
+    ...DEVICE_STEPS,
     { op: 'proc', target: '/proc' },
     // Before /proc/sys is made read-only: in the host's /proc a name is looked up among those of all vassals.
-    ...(spec.namespaces.includes('net') ? planSysctls() : []),
-    ...MASKED.map((target) => ({ op: 'mask', target }) as const),
-    ...READ_ONLY.map((target) => ({ op: 'read-only', target }) as const),
+    ...(spec.namespaces.includes('net') ? SYSCTL_STEPS : []),
+    ...PROC_COVER_STEPS,
     ...planTemporary(spec),
     ...planEtc(spec),
     ...planHome(spec),
@@ -262,35 +297,6 @@ function planMounts(spec: JailSpec): readonly Step[] {
 
 function bindOf(source: string, target: string, flags: readonly MountFlag[]): Step {
   return { op: 'bind', source, target, flags };
-}
-
-function planDevices(): readonly Step[] {
-  const directory = (target: string, mode = 0o755): Step => ({ op: 'directory', target, mode });
-  return [
-    {
-      op: 'tmpfs',
-      target: '/dev',
-      sizeBytes: DEV_SIZE_BYTES,
-      inodes: 64,
-      mode: 0o755,
-      flags: ['nosuid', 'noexec'],
-    },
-    ...DEVICES.map(
-      ([name, major, minor]) =>
-        ({ op: 'device', target: `/dev/${name}`, mode: 0o666, major, minor }) as const,
-    ),
-    ...DEVICE_LINKS.map(
-      ([name, text]) => ({ op: 'symlink', target: `/dev/${name}`, text }) as const,
-    ),
-    directory('/dev/pts'),
-    directory('/dev/shm'),
-    directory('/dev/mqueue'),
-    directory(SCAFFOLD),
-    directory(`${SCAFFOLD}/empty`, 0o555),
-    { op: 'devpts', target: '/dev/pts', max: 64 },
-    tmpfsOf('/dev/shm', SHM_SIZE_BYTES, 0o1777, ['nosuid', 'nodev', 'noexec']),
-    { op: 'mqueue', target: '/dev/mqueue' },
-  ];
 }
 
 function tmpfsOf(

@@ -8,7 +8,7 @@ import { closeSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { delay } from '../base/clock.ts';
-import { EmperorError, messageOf } from '../base/errors.ts';
+import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Leaves, Membership } from '../cgroup/membership.ts';
 import { InitClient, type SlotExit, type Welcome } from '../jail/init-client.ts';
@@ -90,7 +90,7 @@ export class Jail {
     plan: (leaves: Leaves, runDirectory: string) => JailPlan,
   ): Promise<Jail> {
     const runDirectory = join(host.runDirectory, name);
-    mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+    makeDirectory(runDirectory);
     try {
       const leaves = host.membership.create(name);
       const jailPlan = plan(leaves, runDirectory);
@@ -118,11 +118,13 @@ export class Jail {
     found: { name: string; pid: number; startTime: bigint },
     plan: JailPlan,
   ): Promise<Jail> {
-    const pidfd = pidfdOf(found.pid, found.startTime);
+    const pidfd = openPidfd(found.pid);
     let jail: Jail | undefined;
     try {
       const init = await InitClient.connect(socketOf(host, found.name));
       jail = new Jail(host, { ...found, pidfd, init });
+      // It lives, so its number was nobody else's when the pidfd was opened.
+      if (init.peerPid() !== found.pid) throw mistaken(found.pid);
       // Who it is is known from the launcher, so both go at once.
       const [welcome] = await Promise.all([init.hello({ subscribe: true }), init.go(plan)]);
       jail.startedAtMs = welcome.startedAtMs;
@@ -179,7 +181,19 @@ function pidfdOf(pid: number, startTime: bigint): number {
   const seen = readStartTime(pid);
   if (seen !== undefined && BigInt(seen) === startTime) return pidfd;
   closeSync(pidfd);
-  throw new EmperorError('jail-failed', `Cannot watch init ${pid}: it has already ended`);
+  throw mistaken(pid);
+}
+
+function mistaken(pid: number): EmperorError {
+  return new EmperorError('jail-failed', `Cannot watch init ${pid}: it has already ended`);
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
 }
 
 function socketOf(host: JailHost, name: string): string {
