@@ -243,14 +243,20 @@ describe('streams', () => {
   });
 
   test('lose nothing that was written before the exit, however late it is read', async () => {
-    const child = attach(['/bin/says', '-b', '60000', 'end']);
-    // The command's pipe takes all of it, so it ends while nobody reads.
-    await until(
-      'the command has ended',
-      () => w.membership.payloadPids(jail.plan.name).length === 0,
-    );
-    const { status, stdout } = await outcome(child);
-    expect([status, stdout.length, stdout.slice(-4)]).toEqual([0, 60_004, 'end\n']);
+    const hasEnded = new Promise<void>((resolve) => {
+      jail.init.onExit(({ label }) => label === 'late' && resolve());
+    });
+    const may = join(w.directory, `may-read-${names}`);
+    // What the pipes between hold, so that the command ends while nobody reads.
+    const line = commandOf(['/bin/says', '-b', '80000', 'end'], { with: ['--label', 'late'] });
+    const reader = `{ until test -e ${may}; do sleep 0.02; done; cat; }`;
+    const ended = outcome(spawn('sh', ['-c', `${line.join(' ')} | ${reader}`]));
+    await hasEnded;
+    // Longer than what attach waits for others that hold the pipe.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    writeFileSync(may, '');
+    const { stdout } = await ended;
+    expect([stdout.length, stdout.slice(-4)]).toEqual([80_004, 'end\n']);
   });
 
   test.each([

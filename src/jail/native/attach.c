@@ -37,6 +37,8 @@
 #define QUIET_MS 200
 #define LINGER_MS 1000
 
+static const char usage[] =
+    "attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND [ARGUMENT]…";
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 struct options {
@@ -79,7 +81,8 @@ static void send_frame(struct out *out) {
 static void ask_start(const struct options *options) {
   struct out out;
   struct winsize size = terminal_size();
-  if (getrandom(&slot, sizeof slot, 0) != sizeof slot) leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
+  if (getrandom(&slot, sizeof slot, 0) != sizeof slot)
+    leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
   out_begin(&out, scratch, sizeof scratch, VERB_START, START_ID);
   out_number(&out, TAG_SLOT, slot);
   out_text(&out, TAG_KIND, options->kind);
@@ -90,7 +93,9 @@ static void ask_start(const struct options *options) {
   out_number(&out, TAG_COLUMNS, size.ws_col);
   for (char **word = options->command; *word; word++) out_text(&out, TAG_ARG, *word);
   for (int i = 0; i < options->env_count; i++) out_text(&out, TAG_ENV, options->env[i]);
-  if (!out_end(&out)) leave(STATUS_NOT_EXECUTABLE, "Cannot run %s: arguments and environment are longer than %d bytes", options->command[0], MAX_FRAME);
+  if (!out_end(&out))
+    leave(STATUS_NOT_EXECUTABLE, "Cannot run %s: arguments and environment are longer than %d bytes",
+          options->command[0], MAX_FRAME);
   if (!peer_send(&peer, &out, NULL, 0)) leave(STATUS_OURS, "Cannot ask the vassal: %s", strerror(errno));
 }
 
@@ -118,7 +123,8 @@ static void started(const struct options *options) {
   int fds[3] = {peer_take_fd(&peer), peer_take_fd(&peer), peer_take_fd(&peer)};
   is_started = true;
   if (options->has_tty) fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
-  if (fds[0] < 0 || fds[1] < 0 || (!options->has_tty && fds[2] < 0)) leave(STATUS_OURS, "Cannot reach the command: its descriptors did not come");
+  if (fds[0] < 0 || fds[1] < 0 || (!options->has_tty && fds[2] < 0))
+    leave(STATUS_OURS, "Cannot reach the command: its descriptors did not come");
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
   stream_open(&input, 0, fds[0], "the command");
   stream_open(&output, fds[1], 1, "standard output");
@@ -233,7 +239,8 @@ static int patience(void) {
 }
 
 static void turn(const struct options *options) {
-  struct pollfd polls[8] = {{.fd = peer.fd, .events = (short)(POLLIN | (peer.out_length ? POLLOUT : 0))}, {.fd = signal_fd, .events = POLLIN}};
+  struct pollfd polls[8] = {{.fd = peer.fd, .events = (short)(POLLIN | (peer.out_length ? POLLOUT : 0))},
+                            {.fd = signal_fd, .events = POLLIN}};
   struct stream *const streams[] = {&input, &output, &errors};
   for (size_t i = 0; i < COUNT_OF(streams); i++) stream_poll(streams[i], polls + 2 + 2 * i);
   if (poll(polls, COUNT_OF(polls), patience()) < 0) return;
@@ -287,7 +294,7 @@ static bool read_options(int argc, char **argv, struct options *options) {
 int attach_main(int argc, char **argv) {
   static struct options options;
   streams_reserve();
-  if (!read_options(argc, argv, &options)) leave(STATUS_OURS, "usage: emperor-init attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND…");
+  if (!read_options(argc, argv, &options)) leave(STATUS_OURS, "usage: emperor-init %s", usage);
   input.from = input.to = output.from = output.to = errors.from = errors.to = -1;
   open_signals();
   int fd = connect_to(options.socket);

@@ -46,6 +46,8 @@ void out_begin(struct out *out, void *buffer, size_t size, uint16_t verb, uint32
 void out_bytes(struct out *out, uint16_t tag, const void *bytes, size_t length);
 void out_text(struct out *out, uint16_t tag, const char *text);
 void out_number(struct out *out, uint16_t tag, uint64_t number);
+/* The fields that tell how a process has ended. */
+void out_exit(struct out *out, int status, const struct rusage *usage);
 /* Opens a nested field; close it with what this returns. */
 size_t out_open(struct out *out, uint16_t tag);
 void out_close(struct out *out, size_t mark);

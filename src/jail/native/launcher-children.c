@@ -54,10 +54,7 @@ static void put_child(struct out *out, const struct child *child) {
   out_number(out, TAG_START_TIME, child->start_time);
   out_number(out, TAG_STATE, child->ended ? STATE_ENDED : child->report_fd >= 0 ? STATE_GATE : STATE_RUNNING);
   if (!child->ended) return;
-  out_number(out, TAG_STATUS, (uint64_t)(uint32_t)child->status);
-  out_number(out, TAG_UTIME_US, (uint64_t)child->usage.ru_utime.tv_sec * 1000000 + (uint64_t)child->usage.ru_utime.tv_usec);
-  out_number(out, TAG_STIME_US, (uint64_t)child->usage.ru_stime.tv_sec * 1000000 + (uint64_t)child->usage.ru_stime.tv_usec);
-  out_number(out, TAG_MAXRSS_KB, (uint64_t)child->usage.ru_maxrss);
+  out_exit(out, child->status, &child->usage);
   out_number(out, TAG_TIME_MS, (uint64_t)child->ended_ms);
 }
 
@@ -100,7 +97,8 @@ static void become_init(int plan_fd, int report_fd, bool is_placed) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   setsid();
-  int plan = fcntl(plan_fd, F_DUPFD, 64), report = fcntl(report_fd, F_DUPFD, 64), program = fcntl(program_fd, F_DUPFD, 64);
+  int plan = fcntl(plan_fd, F_DUPFD, 64), report = fcntl(report_fd, F_DUPFD, 64);
+  int program = fcntl(program_fd, F_DUPFD, 64);
   if (dup2(plan, INIT_PLAN_FD) < 0 || dup2(report, INIT_REPORT_FD) < 0) _exit(1);
   int binary = fcntl(program, F_DUPFD_CLOEXEC, INIT_REPORT_FD + 1);
   if (binary > INIT_REPORT_FD + 1) {
@@ -184,7 +182,8 @@ void children_launch(int index, const struct frame *frame) {
     launcher_say_error(index, frame->id, -1, error, "clone3");
     return;
   }
-  *child = (struct child){.pid = pid, .start_time = start_time_of(pid), .report_fd = report[0], .client = index, .request = frame->id};
+  *child = (struct child){.pid = pid, .report_fd = report[0], .client = index, .request = frame->id};
+  child->start_time = start_time_of(pid);
   strcpy(child->name, name);
   launcher_watch(report[0], KIND_REPORT, (uint32_t)(child - children), EPOLLIN);
 }

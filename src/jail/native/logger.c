@@ -168,7 +168,8 @@ void log_end(void) {
   write_batch();
   if (lost_bytes == told_lost_bytes || file_fd < 0) return;
   uint64_t before = lost_bytes;
-  int length = snprintf(text, sizeof text, "%llu bytes of output could not be written", (unsigned long long)(before - told_lost_bytes));
+  unsigned long long untold = before - told_lost_bytes;
+  int length = snprintf(text, sizeof text, "%llu bytes of output could not be written", untold);
   log_line(&self_source, true, text, (size_t)length);
   write_batch();
   /* If there was no room for that either, it is told later and does not count itself. */

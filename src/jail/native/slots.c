@@ -73,13 +73,6 @@ void slot_signal(const struct slot *slot, int signo) {
 
 /* ── list ───────────────────────────────────────────────────────────────────────────────────── */
 
-static void put_exit(struct out *out, const struct slot *slot) {
-  out_number(out, TAG_STATUS, (uint64_t)(uint32_t)slot->status);
-  out_number(out, TAG_UTIME_US, (uint64_t)slot->usage.ru_utime.tv_sec * 1000000 + (uint64_t)slot->usage.ru_utime.tv_usec);
-  out_number(out, TAG_STIME_US, (uint64_t)slot->usage.ru_stime.tv_sec * 1000000 + (uint64_t)slot->usage.ru_stime.tv_usec);
-  out_number(out, TAG_MAXRSS_KB, (uint64_t)slot->usage.ru_maxrss);
-}
-
 static void put_slot(struct out *out, const struct slot *slot) {
   out_number(out, TAG_SLOT, slot->id);
   out_text(out, TAG_KIND, slot->kind);
@@ -87,8 +80,9 @@ static void put_slot(struct out *out, const struct slot *slot) {
   out_number(out, TAG_PID, (uint64_t)slot->pid);
   out_number(out, TAG_STATE, slot->ended ? STATE_ENDED : STATE_RUNNING);
   out_number(out, TAG_TIME_MS, (uint64_t)(slot->ended ? slot->ended_ms : slot->started_ms));
-  for (size_t at = 0; at < slot->shown_length; at += strlen(slot->shown + at) + 1) out_text(out, TAG_ARG, slot->shown + at);
-  if (slot->ended) put_exit(out, slot);
+  const char *end = slot->shown + slot->shown_length;
+  for (const char *word = slot->shown; word < end; word += strlen(word) + 1) out_text(out, TAG_ARG, word);
+  if (slot->ended) out_exit(out, slot->status, &slot->usage);
 }
 
 /* As many slots as one frame holds, from the NUMBERth on; NUMBER in the answer: go on there. */
@@ -139,33 +133,35 @@ static void start_again(struct slot *slot, struct peer *peer, uint32_t id) {
   else if (before) loop_say_error(before, request_before, -1, ECANCELED, "asked for again meanwhile");
 }
 
+static void take_slot(struct slot *slot, struct peer *peer, const struct frame *frame, uint64_t id) {
+  const uint8_t *fields = frame->fields;
+  forget(slot);
+  *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .client = peer, .request = frame->id};
+  slot->started_ms = wall_ms();
+  if (!field_text(fields, frame->length, TAG_KIND, slot->kind, sizeof slot->kind)) strcpy(slot->kind, "exec");
+  if (!field_text(fields, frame->length, TAG_LABEL, slot->label, sizeof slot->label)) strcpy(slot->label, slot->kind);
+  note_command(slot);
+}
+
 static void start(struct peer *peer, const struct frame *frame) {
   uint64_t id = field_number(frame->fields, frame->length, TAG_SLOT, 0);
-  struct slot *known = slot_of(id);
+  struct slot *known = slot_of(id), *slot = free_slot();
+  const char *problem;
   if (known) {
     start_again(known, peer, frame->id);
-    return;
-  }
-  struct slot *slot = stop_is_under_way() ? NULL : free_slot();
-  if (!slot) {
-    bool is_stopping = stop_is_under_way();
-    loop_say_error(peer, frame->id, -1, is_stopping ? ESHUTDOWN : EAGAIN, is_stopping ? "this vassal is stopping" : "too many processes");
-    return;
-  }
-  const char *problem = request_read(&request, frame);
-  if (problem) {
+  } else if (stop_is_under_way()) {
+    loop_say_error(peer, frame->id, -1, ESHUTDOWN, "this vassal is stopping");
+  } else if (!slot) {
+    loop_say_error(peer, frame->id, -1, EAGAIN, "too many processes");
+  } else if ((problem = request_read(&request, frame)) != NULL) {
     loop_say_error(peer, frame->id, -1, EINVAL, problem);
-    return;
+  } else {
+    take_slot(slot, peer, frame, id);
+    if (spawn(slot, &request)) return;
+    int error = errno;
+    forget(slot);
+    loop_say_error(peer, frame->id, -1, error, "no process can be made");
   }
-  forget(slot);
-  *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .client = peer, .request = frame->id, .started_ms = wall_ms()};
-  if (!field_text(frame->fields, frame->length, TAG_KIND, slot->kind, sizeof slot->kind)) strcpy(slot->kind, "exec");
-  if (!field_text(frame->fields, frame->length, TAG_LABEL, slot->label, sizeof slot->label)) strcpy(slot->label, slot->kind);
-  note_command(slot);
-  if (spawn(slot, &request)) return;
-  int error = errno;
-  forget(slot);
-  loop_say_error(peer, frame->id, -1, error, "no process can be made");
 }
 
 static void start_failed(struct slot *slot, struct child_error *error) {
@@ -197,7 +193,7 @@ static void tell_exit(struct slot *slot) {
   out_text(&out, TAG_KIND, slot->kind);
   out_text(&out, TAG_LABEL, slot->label);
   out_number(&out, TAG_PID, (uint64_t)slot->pid);
-  put_exit(&out, slot);
+  out_exit(&out, slot->status, &slot->usage);
   out_number(&out, TAG_TIME_MS, (uint64_t)slot->ended_ms);
   if (out_end(&out)) loop_tell(event, out.length, slot->client);
   if (is_attached(slot)) forget(slot);
@@ -214,13 +210,15 @@ static bool note_exit(struct slot *slot, int status, const struct rusage *usage)
   return true;
 }
 
+static bool is_running(const struct slot *slot, pid_t pid) { return slot->used && !slot->ended && slot->pid == pid; }
+
 void slots_reap(void) {
   int status;
   struct rusage usage;
   bool has_any = false;
   for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;)
     for (int i = 0; i < MAX_SLOTS; i++)
-      if (slots[i].used && !slots[i].ended && slots[i].pid == pid && note_exit(&slots[i], status, &usage)) has_any = true;
+      if (is_running(&slots[i], pid) && note_exit(&slots[i], status, &usage)) has_any = true;
   /* Whatever they wrote is in their pipes now. */
   if (has_any) log_pipes_drain();
   for (int i = 0; has_any && i < MAX_SLOTS; i++) {

@@ -38,8 +38,10 @@ const char *request_read(struct request *request, const struct frame *frame) {
   request->stdio = (int)field_number(frame->fields, frame->length, TAG_STDIO, STDIO_LOG);
   request->size.ws_row = (unsigned short)field_number(frame->fields, frame->length, TAG_ROWS, 24);
   request->size.ws_col = (unsigned short)field_number(frame->fields, frame->length, TAG_COLUMNS, 80);
-  if (!field_find(frame->fields, frame->length, TAG_CWD, &field)) strcpy(request->cwd, "/");
-  else if (!field_text(frame->fields, frame->length, TAG_CWD, request->cwd, sizeof request->cwd)) return "the working directory";
+  strcpy(request->cwd, "/");
+  bool has_cwd = field_find(frame->fields, frame->length, TAG_CWD, &field);
+  if (has_cwd && !field_text(frame->fields, frame->length, TAG_CWD, request->cwd, sizeof request->cwd))
+    return "no such working directory can be";
   return args > 0 ? NULL : "no command";
 }
 

@@ -22,7 +22,8 @@ static void run_shell(const char *command, int out, int err) {
   char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", vassal, NULL};
   setsid();
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (!payload_join() || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir("/") < 0) _exit(126);
+  bool is_ready = payload_join() && null >= 0 && dup2(null, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
+  if (!is_ready || chdir("/") < 0) _exit(126);
   child_reset_signals();
   execve("/bin/sh", argv, env);
   _exit(127);
@@ -53,7 +54,8 @@ static bool judge(const char *command, int status) {
 /* What hooks do in the background too goes when this init goes, or at the sweep. */
 bool step_hook(const struct step *step) {
   static char command[COMMAND_BYTES];
-  if (!field_text(step->fields, step->length, TAG_TEXT, command, sizeof command)) return fail(EINVAL, "a hook without a command");
+  if (!field_text(step->fields, step->length, TAG_TEXT, command, sizeof command))
+    return fail(EINVAL, "a hook without a command");
   int out[2], err[2];
   if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) return fail(errno, "%.400s", command);
   pid_t pid = payload_fork();

@@ -53,7 +53,8 @@ static bool step_log(const struct step *step) {
   if (mkdir(path, 0750) < 0 && errno != EEXIST) return fail(errno, "%s", path);
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 || fchown(fd, uid, gid) < 0) return fail(errno, "%s", path);
-  if (!log_open(fd, number_of(step, TAG_LENGTH), (int)number_of(step, TAG_COUNT), uid, gid)) return fail(errno, "%s/current", path);
+  if (!log_open(fd, number_of(step, TAG_LENGTH), (int)number_of(step, TAG_COUNT), uid, gid))
+    return fail(errno, "%s/current", path);
   return true;
 }
 
@@ -100,7 +101,8 @@ static bool step_home(const struct step *step) {
     if (lstat(path, &stat) < 0 || !S_ISDIR(stat.st_mode)) return fail(ENOTDIR, "%s", path);
     return true;
   }
-  if (lchown(path, (uid_t)number_of(step, TAG_UID), (gid_t)number_of(step, TAG_GID)) < 0) return fail(errno, "%s", path);
+  if (lchown(path, (uid_t)number_of(step, TAG_UID), (gid_t)number_of(step, TAG_GID)) < 0)
+    return fail(errno, "%s", path);
   return true;
 }
 
@@ -157,7 +159,8 @@ static bool step_drop(const struct step *step) {
 static bool step_seccomp(const struct step *step) {
   struct field filter;
   if (!field_find(step->fields, step->length, TAG_BYTES, &filter)) return fail(EINVAL, "no filter");
-  if (filter.length > sizeof self.filter || filter.length % 8 != 0) return fail(EINVAL, "a filter of %u bytes", filter.length);
+  if (filter.length > sizeof self.filter || filter.length % 8 != 0)
+    return fail(EINVAL, "a filter of %u bytes", filter.length);
   memcpy(self.filter, filter.bytes, filter.length);
   self.filter_length = filter.length;
   return true;

@@ -40,6 +40,17 @@ void out_number(struct out *out, uint16_t tag, uint64_t number) {
   out_bytes(out, tag, &number, sizeof number);
 }
 
+static uint64_t microseconds(const struct timeval *time) {
+  return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
+}
+
+void out_exit(struct out *out, int status, const struct rusage *usage) {
+  out_number(out, TAG_STATUS, (uint64_t)(uint32_t)status);
+  out_number(out, TAG_UTIME_US, microseconds(&usage->ru_utime));
+  out_number(out, TAG_STIME_US, microseconds(&usage->ru_stime));
+  out_number(out, TAG_MAXRSS_KB, (uint64_t)usage->ru_maxrss);
+}
+
 size_t out_open(struct out *out, uint16_t tag) {
   put_head(out, tag, 0);
   return out->length;
