@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -17,7 +18,7 @@ import { LauncherClient } from '../../src/jail/launcher-client.ts';
 import { installProgram, startLauncher } from '../../src/jail/start-launcher.ts';
 import { VERB } from '../../src/jail/wire.ts';
 import { compileFixture } from '../support/compile.ts';
-import { forget, launch } from '../support/jail.ts';
+import { forget, launch, launchToGate } from '../support/jail.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
 
@@ -90,6 +91,17 @@ describe('startLauncher()', () => {
     await client.quit();
     client.close();
   });
+});
+
+test('a vassal at its gate outlives its launcher and can still be let through', async () => {
+  const jail = await launchToGate(w, w.plan('blog'));
+  process.kill(w.launcherPid(), 'SIGKILL');
+  await until('it has ended', () => !existsSync(`/proc/${w.launcherPid()}/exe`));
+  await jail.init.go(jail.plan);
+  expect((await jail.init.hello()).state).toBe('running');
+  await jail.init.stop({ graceMs: 0 });
+  await until('init has ended', () => !w.membership.isPopulated('blog'));
+  jail.init.close();
 });
 
 describe('installProgram()', () => {
