@@ -94,6 +94,8 @@ async function startRate() {
 }
 
 async function idle(world) {
+  // The heap of a start is collected in the first seconds after it.
+  await sleep(15_000);
   const { pid } = await world.stats();
   const from = cpuSeconds(pid);
   const seconds = 20;

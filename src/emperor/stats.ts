@@ -19,7 +19,7 @@ export interface StatsSource {
 }
 
 /** Resolution of the delay histogram; each tick is one timer, so an idle emperor stays idle. */
-const RESOLUTION_MS = 20;
+const RESOLUTION_MS = 50;
 
 export class Stats implements StatsSource {
   readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
