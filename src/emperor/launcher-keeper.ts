@@ -1,6 +1,7 @@
 /** Starts or finds the launcher, and starts a new one whenever it dies. Vassals do not notice. */
+import { readlinkSync, realpathSync } from 'node:fs';
 import { type Clock, delay } from '../base/clock.ts';
-import { EmperorError, messageOf } from '../base/errors.ts';
+import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { LauncherClient } from '../jail/launcher-client.ts';
 import { type LauncherSetting, startLauncher } from '../jail/start-launcher.ts';
@@ -57,10 +58,7 @@ export class LauncherKeeper {
   /** Ends the launcher. */
   async quit(): Promise<void> {
     this.#isLeaving = true;
-    await this.client.quit().catch((error) => {
-      // It may end before its answer is read.
-      if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
-    });
+    await quitLauncher(this.client);
   }
 
   /** Lets go of the launcher, which lives on. */
@@ -104,5 +102,32 @@ export class LauncherKeeper {
 async function start(setting: LauncherSetting): Promise<Running> {
   const { client, program } = await startLauncher(setting);
   const { pid } = await client.hello({ subscribe: true });
-  return { client, program, pid };
+  if (runs(pid, program)) return { client, program, pid };
+  // Left by an emperor of another version: it would start inits that do not know our steps. Vassals stay.
+  await leave(client);
+  const next = await startLauncher(setting);
+  return { ...next, pid: (await next.client.hello({ subscribe: true })).pid };
+}
+
+/** Tells whether a process runs that very file; its link says `(deleted)` where the file was replaced. */
+function runs(pid: number, program: string): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === realpathSync(program);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+async function leave(client: LauncherClient): Promise<void> {
+  const ended = new Promise<void>((resolve) => client.onClose(resolve));
+  await quitLauncher(client);
+  await ended;
+}
+
+async function quitLauncher(client: LauncherClient): Promise<void> {
+  await client.quit().catch((error) => {
+    // It may end before its answer is read.
+    if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
+  });
 }

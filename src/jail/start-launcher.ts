@@ -47,7 +47,7 @@ export interface RunningLauncher {
 
 const START_TIMEOUT_MS = 5000;
 const POLL_MS = 5;
-/** EX_TEMPFAIL: another launcher holds the lock, and will listen any moment. */
+/** EX_TEMPFAIL: another launcher holds the lock. */
 const EXIT_ALREADY_RUNNING = 75;
 
 /** Connects to the launcher of the run directory; starts one if there is none. */
@@ -141,13 +141,15 @@ async function spawnLauncher(
   const clock = setting.clock ?? systemClock;
   const log = join(setting.logDirectory, 'launcher.log');
   const command = [...(setting.wrapper ?? []), program, 'launcher', socket, ...setting.keep];
-  const ended = watchEnd(spawnDaemon(command, log));
+  let ended = watchEnd(spawnDaemon(command, log));
   const deadline = clock.monotonic() + START_TIMEOUT_MS;
   while (clock.monotonic() < deadline) {
     const client = await connectIfThere(socket);
     if (client) return client;
     const end = ended();
-    if (end !== null && end !== EXIT_ALREADY_RUNNING) {
+    // The one that holds the lock may be about to listen, or about to end.
+    if (end === EXIT_ALREADY_RUNNING) ended = watchEnd(spawnDaemon(command, log));
+    else if (end !== null) {
       throw new EmperorError('system-call', `Cannot start the launcher: ${end}; see ${log}`);
     }
     await delay(clock, POLL_MS);

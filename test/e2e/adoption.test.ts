@@ -1,5 +1,6 @@
 /** D3: vassals outlive the emperor, and the next one takes over exactly what runs, whatever the moment of its death. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
@@ -144,6 +145,26 @@ describe('the next emperor', () => {
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
   }, 120_000);
+
+  test('replaces a launcher of another version, whose vassals go on', async () => {
+    emperor.apply('old', SLEEP);
+    const { pid } = status('old');
+    const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    await emperor.signal('SIGTERM');
+    const program = readlinkSync(`/proc/${launcher}/exe`);
+    process.kill(launcher, 'SIGKILL');
+    await until(() => !isAlive(launcher), 'the launcher ends');
+    const other = join(emperor.directory, 'emperor-init');
+    copyFileSync(program, other);
+    const socket = join(emperor.directory, 'run/launcher.sock');
+    spawn(other, ['launcher', socket, emperor.directory], { stdio: 'ignore' });
+    await until(() => existsSync(socket), 'it listens');
+    await emperor.start();
+    const now = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    expect(readlinkSync(`/proc/${now}/exe`)).toBe(program);
+    expect(status('old')).toMatchObject({ pid, state: 'running' });
+    emperor.apply('new', SLEEP);
+  });
 
   test('keeps its vassals when the launcher dies, and starts new ones by a new launcher', async () => {
     emperor.apply('old', SLEEP);
