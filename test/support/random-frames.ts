@@ -1,6 +1,6 @@
 /** Frames and jail plans that are nearly right, from a seed: the same seed makes the same ones. */
 
-import { launchFields } from '../../src/jail/encode.ts';
+import { launchFields, stepFields } from '../../src/jail/encode.ts';
 import { encodeFields, encodeFrame, type Field } from '../../src/jail/frames.ts';
 import type { JailPlan } from '../../src/jail/plan.ts';
 import { OP, TAG, VERB } from '../../src/jail/wire.ts';
@@ -115,8 +115,7 @@ type Entry = readonly Field[];
  */
 export function randomLaunch(dice: Dice, plan: JailPlan): readonly Field[] {
   const fields = launchFields(plan);
-  const [, steps = []] = fields.find(([tag]) => tag === TAG.PLAN) ?? [];
-  const entries = [...(steps as readonly (readonly [number, Entry])[])].map(([, entry]) => entry);
+  const entries: Entry[] = plan.steps.map(stepFields);
   for (let count = 1 + dice.below(3); count > 0; count--) changeSteps(dice, entries);
   const encoded = encodeFields(entries.map((entry): Field => [TAG.ENTRY, entry]));
   if (dice.once(10)) encoded.writeUInt32LE(dice.oneOf([0, 1, 100_000, 2 ** 31]), 4);
