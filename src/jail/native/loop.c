@@ -19,6 +19,8 @@
 
 #define MAX_PEERS 256
 #define PEER_OUT (2 * MAX_FRAME)
+/* What an emperor can read back: JavaScript's largest integer. */
+#define MAX_GENERATION ((1ULL << 53) - 1)
 
 uint8_t loop_scratch[MAX_FRAME];
 static struct peer peers[MAX_PEERS];
@@ -118,8 +120,13 @@ static void meta(struct peer *peer, const struct frame *frame) {
     loop_say_error(peer, frame->id, -1, EINVAL, "no hash");
     return;
   }
+  uint64_t generation = field_number(frame->fields, frame->length, TAG_GENERATION, self.generation);
+  if (generation > MAX_GENERATION) {
+    loop_say_error(peer, frame->id, -1, EINVAL, "generation");
+    return;
+  }
   strcpy(self.hash, hash);
-  self.generation = field_number(frame->fields, frame->length, TAG_GENERATION, self.generation);
+  self.generation = generation;
   loop_say_ok(peer, frame->id);
 }
 
