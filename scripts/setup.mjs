@@ -25,7 +25,10 @@ const PACKAGES = {
   nftables: ['/usr/sbin/nft'],
 };
 const TEST_PACKAGES = {
-  git: ['/usr/bin/git'],
+  e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
+  mount: ['/usr/bin/mount', '/bin/mount'],
+  python3: ['/usr/bin/python3'],
+  'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };
 const BENCH_PACKAGES = {
   'uwsgi-core': ['/usr/bin/uwsgi-core'],

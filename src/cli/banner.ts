@@ -3,12 +3,15 @@ import { relative } from 'node:path';
 import { EMPEROR_OPTIONS } from '../config/options/emperor.ts';
 import type { VassalStatus } from '../emperor/governor.ts';
 import type { Globals } from './call.ts';
+import { socketIn } from './reach.ts';
 
 export interface BannerSource {
   /** How we were called. */
   readonly program: string;
   readonly globals: Globals;
   readonly runDirectory: string;
+  /** The run-dir was given by --set, so that emperor.ini does not tell it. */
+  readonly isRunDirectorySet: boolean;
   /** emperor.ini. */
   readonly file: string;
   readonly vassals: readonly Pick<VassalStatus, 'name' | 'state' | 'failures'>[];
@@ -17,8 +20,7 @@ export interface BannerSource {
 
 export function renderBanner(source: BannerSource): string {
   const program = shortest(source.program, source.workingDirectory);
-  const isDefault = source.runDirectory === EMPEROR_OPTIONS.runDirectory.default;
-  const command = isDefault ? program : `${program} --ini ${source.globals.ini ?? source.file}`;
+  const command = `${program}${whereabouts(source)}`;
   const name = bestOf(source.vassals)?.name;
   const tries =
     name === undefined
@@ -31,6 +33,14 @@ export function renderBanner(source: BannerSource): string {
     'Ctrl-C stops everything.',
     '',
   ].join('\n');
+}
+
+/** What another terminal must say to reach us. */
+function whereabouts({ runDirectory, isRunDirectorySet, globals, file }: BannerSource): string {
+  if (runDirectory === EMPEROR_OPTIONS.runDirectory.default) return '';
+  return isRunDirectorySet
+    ? ` --socket ${socketIn(runDirectory)}`
+    : ` --ini ${globals.ini ?? file}`;
 }
 
 /** One that runs and has never failed, so that there is something to see. */

@@ -30,6 +30,12 @@ function start(file: string, args: readonly string[]): Running {
 
 const shell = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' });
 
+/** Words for setpriv(1): a user who may read the checkout wherever it lies, and connect to nothing more. */
+const somebody = (gid: number) => [
+  ...['--reuid=65534', `--regid=${gid}`, '--clear-groups'],
+  ...['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'],
+];
+
 describe('a running emperor', () => {
   let emperor: TestEmperor;
   let cli: string;
@@ -139,9 +145,7 @@ describe('a running emperor', () => {
 
   test('whoever may not, is told so: 77', () => {
     const as = (...args: readonly string[]) =>
-      spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', BINARY, ...args], {
-        encoding: 'utf8',
-      });
+      spawnSync('setpriv', [...somebody(65_534), BINARY, ...args], { encoding: 'utf8' });
     const socket = join(emperor.directory, 'run/emperor.sock');
     const asked = as('--socket', socket, 'ls');
     expect(asked.stderr).toMatch(/permission denied; use sudo/);
@@ -211,11 +215,8 @@ test('members of socket-group may use the socket, and others may not', async () 
     chmodSync(emperor.directory, 0o711);
     await emperor.start();
     const run = join(emperor.directory, 'run');
-    const as = (gid: number) => {
-      const identity = ['--reuid=65534', `--regid=${gid}`, '--clear-groups'];
-      return spawnSync('setpriv', [...identity, BINARY, '--socket', `${run}/emperor.sock`, 'ls'])
-        .status;
-    };
+    const words = [BINARY, '--socket', join(run, 'emperor.sock'), 'ls'];
+    const as = (gid: number) => spawnSync('setpriv', [...somebody(gid), ...words]).status;
     expect(as(statSync(join(run, 'emperor.sock')).gid)).toBe(0);
     expect(as(65_534)).toBe(77);
     expect(statSync(join(run, 'launcher.sock')).mode & 0o777).toBe(0o600);

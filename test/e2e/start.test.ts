@@ -32,7 +32,14 @@ describe('npm start', () => {
     const [, banner = ''] = newcomer.output.split(/^ready$/m);
     const commands = banner.split('\n').filter((line) => line.startsWith('  '));
     expect(commands).toHaveLength(3);
-    for (const command of commands) expect(command).toMatch(/^ {2}\.\/bin\/emperor /);
+    for (const command of commands) {
+      expect(command).toMatch(/^ {2}\.\/bin\/emperor /);
+      const line = `timeout 3 ${command.trim()}`;
+      const { status, stdout } = spawnSync('sh', ['-c', line], { cwd: ROOT, encoding: 'utf8' });
+      // `logs -f` goes on until it is ended.
+      expect([command, status]).toEqual([command, command.endsWith('-f') ? 124 : 0]);
+      expect(stdout).not.toBe('');
+    }
   });
 
   test('serves a page from web, which only web can reach', async () => {

@@ -200,7 +200,11 @@ while True:
 
 describe('An editor', () => {
   const vim = (command: string) =>
-    shell('vim -n -Nu NONE -es "$1" -c "$2" -c wq </dev/null', file, command);
+    shell(
+      '$(command -v vim || echo vim.tiny) -n -Nu NONE -es "$1" -c "$2" -c wq </dev/null',
+      file,
+      command,
+    );
 
   test.each([
     ['vim, writing in place', 'set nobackup nowritebackup | %s/old/new/'],

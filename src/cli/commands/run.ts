@@ -3,11 +3,13 @@
  * everything, twice leaves at once; SIGHUP reads all files again and opens the log again.
  */
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { type ApiServer, startServer } from '../../api/server.ts';
 import { readEnvironment } from '../../base/environment.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createLog, type FileLog } from '../../base/log.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
+import type { Governor } from '../../emperor/governor.ts';
 import { type RunningEmperor, startEmperor } from '../../emperor/run.ts';
 import { sdNotify } from '../../linux/sd-notify.ts';
 import { renderBanner } from '../banner.ts';
@@ -17,6 +19,10 @@ import { isTalkTerminal, say } from '../output.ts';
 import { socketIn } from '../reach.ts';
 import { reportError, sayDiagnostics } from '../report.ts';
 import { iniFileOf } from '../settings.ts';
+
+/** Two seconds in all. */
+const LOOK_MS = 50;
+const MAX_LOOKS = 40;
 
 export async function run(call: Call): Promise<number> {
   try {
@@ -45,7 +51,7 @@ async function govern({ options, globals }: Call): Promise<void> {
   });
   const server = await openApi(emperor);
   listenToSignals(emperor, () => log?.reopen());
-  await announce(emperor, globals);
+  await announce(emperor, { options, globals });
   await emperor.done;
   await server.close();
 }
@@ -114,16 +120,32 @@ function listenToSignals({ governor, log }: RunningEmperor, reopenLog: () => voi
 }
 
 /** The line `ready` stands alone: scripts wait for it. */
-async function announce(emperor: RunningEmperor, globals: Globals): Promise<void> {
-  await sayDiagnostics(emperor.governor.stats().diagnostics);
+async function announce(
+  { governor, config }: RunningEmperor,
+  { options, globals }: Pick<Call, 'options' | 'globals'>,
+): Promise<void> {
+  await sayDiagnostics(governor.stats().diagnostics);
   say('ready');
   notify('READY=1');
   if (!isTalkTerminal() && readEnvironment('npm_lifecycle_event') !== 'start') return;
-  const vassals = emperor.governor.list();
-  const { runDirectory, file } = emperor.config;
+  await firstStarts(governor);
   say(
-    renderBanner({ program: process.argv[1] ?? 'emperor', globals, runDirectory, file, vassals }),
+    renderBanner({
+      program: process.argv[1] ?? 'emperor',
+      globals,
+      runDirectory: config.runDirectory,
+      isRunDirectorySet: options.many('set').some((line) => /^run-dir\s*=/.test(line)),
+      file: config.file,
+      vassals: governor.list(),
+    }),
   );
+}
+
+/** Only then it shows who runs and who fails, and the banner names one that runs. Not waited for long. */
+async function firstStarts(governor: Governor): Promise<void> {
+  for (let look = 0; look < MAX_LOOKS && governor.stats().vassals.starting > 0; look++) {
+    await setTimeout(LOOK_MS);
+  }
 }
 
 function notify(state: string): void {

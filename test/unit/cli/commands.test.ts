@@ -280,6 +280,7 @@ describe('the banner', () => {
     workingDirectory: '/checkout',
     globals: { socket: undefined, ini: 'emperor.ini', json: false, color: true },
     runDirectory: '/run/emperor',
+    isRunDirectorySet: false,
     file: '/checkout/emperor.ini',
     vassals: [vassalStatus('broken', { state: 'backoff', failures: 2 }), vassalStatus('tour')],
   };
@@ -296,6 +297,11 @@ describe('the banner', () => {
   test('gives --ini where the run-dir is not the default', () => {
     const text = renderBanner({ ...source, runDirectory: '/tmp/run' });
     expect(text).toContain('  ./bin/emperor --ini emperor.ini ls\n');
+  });
+
+  test('gives --socket where the run-dir is known from --set only', () => {
+    const text = renderBanner({ ...source, runDirectory: '/tmp/run', isRunDirectorySet: true });
+    expect(text).toContain('  ./bin/emperor --socket /tmp/run/emperor.sock ls\n');
   });
 
   test('has something to try without vassals', () => {
