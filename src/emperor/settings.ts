@@ -15,6 +15,8 @@ import { textFault } from './read-vassal-file.ts';
 import type { FileOwner } from './sighting.ts';
 
 const MAX_INCLUDE_BYTES = 64 * 1024;
+/** Events only say when to look; what they lose is found that late. */
+const RESCAN_MS = 5000;
 
 export interface Settings {
   readonly config: EmperorConfig;
@@ -30,10 +32,13 @@ export class SettingsFile {
   readonly #looks = new Map<string, string>();
   #distros: { readonly directory: string; readonly names: readonly string[] } | null = null;
   readonly #watchers: FSWatcher[] = [];
+  readonly #rescanMs: number;
+  #rescan: NodeJS.Timeout | undefined;
 
-  constructor(iniFile: string, overrides: readonly string[]) {
+  constructor(iniFile: string, overrides: readonly string[], rescanMs = RESCAN_MS) {
     this.#file = resolve(iniFile);
     this.#overrides = overrides;
+    this.#rescanMs = rescanMs;
   }
 
   /** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
@@ -85,18 +90,24 @@ export class SettingsFile {
       this.#watchers.push(distros);
     }
     await Promise.all(this.#watchers.map((watcher) => isReady(watcher, onChange)));
-    if (this.#hasChanged()) onChange();
+    const look = () => {
+      if (this.#hasChanged()) onChange();
+    };
+    look();
+    this.#rescan = setInterval(look, this.#rescanMs).unref();
   }
 
+  /** Compares with what was seen last, and sees: a file that nobody reads any more is told of once. */
   #hasChanged(): boolean {
-    const { directory, names } = this.#distros ?? { directory: '', names: [] };
-    return (
-      [...this.#looks].some(([path, look]) => look !== lookOf(path)) ||
-      distrosIn(directory).join('/') !== names.join('/')
-    );
+    const before = [...this.#looks].flat().concat(this.#distros?.names ?? []);
+    for (const path of this.#looks.keys()) this.#looks.set(path, lookOf(path));
+    if (this.#distros) this.#listDistros(this.#distros.directory);
+    const now = [...this.#looks].flat().concat(this.#distros?.names ?? []);
+    return now.join('/') !== before.join('/');
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#rescan);
     await Promise.all(this.#watchers.map((watcher) => watcher.close()));
   }
 }

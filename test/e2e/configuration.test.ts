@@ -33,7 +33,7 @@ afterAll(() => emperor.close());
 describe('emperor.ini', () => {
   test('D6: an edit of a class reaches exactly the vassals that take it', async () => {
     emperor.writeIni({ sections: '[class small]\nhostname = little\n' });
-    await until(() => stats().counters['emperor-ini-applied'] === 1, 'the class is known');
+    await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > 0, 'the class is known');
     emperor.apply('small', `${SLEEP}class = small\n`);
     emperor.apply('plain', SLEEP);
     const before = [status('small'), status('plain')];

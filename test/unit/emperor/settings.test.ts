@@ -130,4 +130,24 @@ describe('SettingsFile.watch()', () => {
       await settings.close();
     }
   });
+
+  test('tells of what no event tells, such as a mode, by looking again; once', async () => {
+    settingsOf('');
+    const settings = new SettingsFile(path('emperor.ini'), [], 10);
+    settings.load();
+    let changes = 0;
+    try {
+      await settings.watch(() => {
+        changes += 1;
+      });
+      expect(changes).toBe(0);
+      chmodSync(path('emperor.ini'), 0o666);
+      await until('it is seen', () => changes > 0);
+      chmodSync(path('emperor.ini'), 0o600);
+      await until('so is its end', () => changes > 1);
+    } finally {
+      await settings.close();
+    }
+    expect(changes).toBe(2);
+  });
 });
