@@ -7,6 +7,7 @@ import { readEnvironment } from '../base/environment.ts';
 import { isErrno } from '../base/errors.ts';
 import type { Globals } from './call.ts';
 import { EXIT, leave } from './exit.ts';
+import { jsonText } from './json.ts';
 import { type Paint, painter } from './paint.ts';
 import type { TableStyle } from './table.ts';
 
@@ -29,12 +30,12 @@ export function print(data: string | Uint8Array): void {
 }
 
 export function printJson(value: unknown): void {
-  print(`${JSON.stringify(value, null, 2)}\n`);
+  print(`${jsonText(value, 2)}\n`);
 }
 
 /** One object a line, for what goes on. */
 export function printJsonLine(value: unknown): void {
-  print(`${JSON.stringify(value)}\n`);
+  print(`${jsonText(value)}\n`);
 }
 
 /** Writes talk: one line on stderr. */

@@ -1,4 +1,5 @@
 /** How a line of a log is shown. Pure. */
+import { jsonText } from '../json.ts';
 import { type Paint, painter } from '../paint.ts';
 import { printable } from '../printable.ts';
 import type { LogLine } from './line.ts';
@@ -18,7 +19,7 @@ export function formatLogLine(
     case 'raw':
       return Buffer.concat([line.text, LINE_END]);
     case 'json':
-      return Buffer.from(`${JSON.stringify(jsonOf(line))}\n`);
+      return Buffer.from(`${jsonText(jsonOf(line))}\n`);
     case 'text': {
       const time = paint('dim', line.time.replace(MILLISECONDS, '$1Z'));
       const label = paint(line.stream === 'stderr' ? 'yellow' : 'cyan', printable(line.label));
