@@ -83,7 +83,7 @@ describe('emperor.ini', () => {
     expect(status('plain').state).toBe('running');
   });
 
-  test('SIGHUP reads everything again', async () => {
+  test('partly M53: SIGHUP reads everything again', async () => {
     const before = stats().counters['emperor-ini-applied'] ?? 0;
     emperor.hup();
     await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > before, 'the rescan');
@@ -128,7 +128,7 @@ describe('a vassal file', () => {
     }
   });
 
-  test('of its own tenant has only tenant keys, and never reads a file or the environment', async () => {
+  test('partly M57: of its own tenant has only tenant keys, and never reads a file or the environment', async () => {
     emperor.apply('tyrant', SLEEP);
     const uid = status('tyrant').uid ?? 0;
     const own = (text: string) => {

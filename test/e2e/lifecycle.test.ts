@@ -51,7 +51,7 @@ function readNamespace(pid: number): string | null {
 }
 
 describe('a vassal', () => {
-  test('that ends is started again by `always`, and by `on-failure` only when it failed', async () => {
+  test('M47: that ends is started again by `always`, and by `on-failure` only when it failed', async () => {
     emperor.write('again', vassal("sh -c 'exit 0'", 'restart = always\n'));
     await until(() => status('again').restarts >= 2, 'two restarts');
     emperor.write('fine', vassal("sh -c 'exit 0'", 'restart = on-failure\n'));
@@ -85,7 +85,7 @@ describe('a vassal', () => {
     await expectGone('once', []);
   });
 
-  test('that fails waits longer each time, and a touch of its file clears that', async () => {
+  test('partly M49: that fails waits longer each time, and a touch of its file clears that', async () => {
     emperor.write('fails', vassal('false'));
     await until(() => status('fails').failures >= 3, 'three failures');
     const before = status('fails');

@@ -238,7 +238,7 @@ describe('namespaces', () => {
     await forgetAll(name);
   });
 
-  test('M36: ipc is empty, and what is made inside is not seen outside', async () => {
+  test('M36, partly M10: ipc is empty, and what is made inside is not seen outside', async () => {
     await expectAttempts({ 'ipc-before': 0, shm: 'ok', sem: 'ok', msg: 'ok', mq: 'ok' });
     for (const kind of ['shm', 'sem', 'msg']) {
       const lines = readFileSync(`/proc/sysvipc/${kind}`, 'utf8').trim().split('\n');
@@ -264,7 +264,7 @@ describe('namespaces', () => {
     });
   });
 
-  test('M39: only its own processes are seen, and with PID 1 all of them end', async () => {
+  test('M39, partly M7: only its own processes are seen, and with PID 1 all of them end', async () => {
     const jail = await vassal();
     await jail.start(['/bin/ignores-sigterm']);
     await jail.run(['/bin/forks-twice']);
