@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
 import { isAlive, TestEmperor, until } from '../support/emperor.ts';
 
-const BINARY = resolve(import.meta.dirname, '../../bin/emperor');
+const ROOT = resolve(import.meta.dirname, '../..');
+const BINARY = join(ROOT, 'bin/emperor');
 const SLEEP = '[vassal]\ncommand = sleep 1000\n';
 const TALKER = "[vassal]\ncommand = sh -c 'while sleep 0.1; do echo tick; done'\n";
 
@@ -30,11 +31,11 @@ function start(file: string, args: readonly string[]): Running {
 
 const shell = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' });
 
-/** Words for setpriv(1): a user who may read the checkout wherever it lies, and connect to nothing more. */
-const somebody = (gid: number) => [
-  ...['--reuid=65534', `--regid=${gid}`, '--clear-groups'],
-  ...['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'],
-];
+/** Runs the CLI as somebody who is not root; a private checkout, such as one in /root, is shown to them at /mnt. */
+function asSomebody(gid: number, args: readonly string[]) {
+  const script = `mount --bind "$0" /mnt && exec setpriv --reuid=65534 --regid=${gid} --clear-groups /mnt/bin/emperor "$@"`;
+  return spawnSync('unshare', ['-m', 'sh', '-c', script, ROOT, ...args], { encoding: 'utf8' });
+}
 
 describe('a running emperor', () => {
   let emperor: TestEmperor;
@@ -144,8 +145,7 @@ describe('a running emperor', () => {
   });
 
   test('whoever may not, is told so: 77', () => {
-    const as = (...args: readonly string[]) =>
-      spawnSync('setpriv', [...somebody(65_534), BINARY, ...args], { encoding: 'utf8' });
+    const as = (...args: readonly string[]) => asSomebody(65_534, args);
     const socket = join(emperor.directory, 'run/emperor.sock');
     const asked = as('--socket', socket, 'ls');
     expect(asked.stderr).toMatch(/permission denied; use sudo/);
@@ -215,8 +215,8 @@ test('members of socket-group may use the socket, and others may not', async () 
     chmodSync(emperor.directory, 0o711);
     await emperor.start();
     const run = join(emperor.directory, 'run');
-    const words = [BINARY, '--socket', join(run, 'emperor.sock'), 'ls'];
-    const as = (gid: number) => spawnSync('setpriv', [...somebody(gid), ...words]).status;
+    const words = ['--socket', join(run, 'emperor.sock'), 'ls'];
+    const as = (gid: number) => asSomebody(gid, words).status;
     expect(as(statSync(join(run, 'emperor.sock')).gid)).toBe(0);
     expect(as(65_534)).toBe(77);
     expect(statSync(join(run, 'launcher.sock')).mode & 0o777).toBe(0o600);
