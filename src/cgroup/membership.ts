@@ -49,37 +49,51 @@ export function openMembership(options: {
   return { ...commonDriver(root, listDirectories), ...driver(root), kind: mount.kind };
 }
 
+/** What v1 puts beside cgroups; every other file of the kernel there has a dot in its name. */
+const V1_FILES = ['tasks', 'notify_on_release', 'release_agent'];
+
+/** A vassal may be called `cgroup.procs`; no name begins with `_`. */
+function directoryOf(name: string): string {
+  return name.includes('.') || V1_FILES.includes(name) ? `_${name}` : name;
+}
+
+function nameOf(directory: string): string {
+  return directory.replace(/^_/, '');
+}
+
 function commonDriver(root: string, listDirectories: (path: string) => readonly string[]) {
-  const procs = (name: string, leaf: string) => join(root, name, leaf, 'cgroup.procs');
+  const place = (name: string, ...rest: readonly string[]) =>
+    join(root, directoryOf(name), ...rest);
+  const procs = (name: string, leaf: string) => place(name, leaf, 'cgroup.procs');
   return {
     create(name: string): Leaves {
-      for (const path of ['', ...LEAVES]) makeDirectory(join(root, name, path));
+      for (const path of ['', ...LEAVES]) makeDirectory(place(name, path));
       return { initProcs: procs(name, 'init'), payloadProcs: procs(name, 'payload') };
     },
     payloadPids: (name: string) => readPids(procs(name, 'payload')),
     remove(name: string): boolean {
-      return [...LEAVES, ''].every((leaf) => removeDirectory(join(root, name, leaf)));
+      return [...LEAVES, ''].every((leaf) => removeDirectory(place(name, leaf)));
     },
-    names: () => listDirectories(root),
+    names: () => listDirectories(root).map(nameOf),
   };
 }
 
 function v2Driver(root: string) {
   return {
     isPopulated: (name: string) =>
-      /^populated 1$/m.test(readIfThere(join(root, name, 'cgroup.events'))),
-    kill: (name: string) => writeIfThere(join(root, name, 'cgroup.kill'), '1'),
+      /^populated 1$/m.test(readIfThere(join(root, directoryOf(name), 'cgroup.events'))),
+    kill: (name: string) => writeIfThere(join(root, directoryOf(name), 'cgroup.kill'), '1'),
     setFrozen: (name: string, frozen: boolean) =>
-      writeIfThere(join(root, name, 'payload', 'cgroup.freeze'), frozen ? '1' : '0'),
+      writeIfThere(join(root, directoryOf(name), 'payload', 'cgroup.freeze'), frozen ? '1' : '0'),
     isFrozen: (name: string) =>
-      readIfThere(join(root, name, 'payload', 'cgroup.freeze')).trim() === '1',
+      readIfThere(join(root, directoryOf(name), 'payload', 'cgroup.freeze')).trim() === '1',
   };
 }
 
 function v1Driver(root: string) {
-  const state = (name: string) => join(root, name, 'payload', 'freezer.state');
+  const state = (name: string) => join(root, directoryOf(name), 'payload', 'freezer.state');
   const pids = (name: string) =>
-    LEAVES.flatMap((leaf) => readPids(join(root, name, leaf, 'cgroup.procs')));
+    LEAVES.flatMap((leaf) => readPids(join(root, directoryOf(name), leaf, 'cgroup.procs')));
   const setFrozen = (name: string, frozen: boolean) =>
     writeIfThere(state(name), frozen ? 'FROZEN' : 'THAWED');
   return {

@@ -2,15 +2,17 @@
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const SUFFIX = '.ini';
+/** Files of ours in log-dir, where every vassal has a directory of its name. */
+const RESERVED = ['emperor.log', 'launcher.log', 'router.log'];
 
 /** Returns the vassal's name of a file name; undefined if it is no vassal's file. */
 export function vassalNameOfFile(file: string): string | undefined {
   if (!file.endsWith(SUFFIX)) return undefined;
   const name = file.slice(0, -SUFFIX.length);
-  return NAME.test(name) ? name : undefined;
+  return isVassalName(name) ? name : undefined;
 }
 
 /** Tells whether a vassal can be called that. */
 export function isVassalName(name: string): boolean {
-  return NAME.test(name);
+  return NAME.test(name) && !RESERVED.includes(name);
 }

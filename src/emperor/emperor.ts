@@ -50,7 +50,7 @@ export class Emperor {
     const found = await findJails(vassalHost);
     for (const { name, jail, welcome } of found) {
       const record = records.read(name)?.applied;
-      identities.claim(name, welcome.uid);
+      identities.give(name, welcome.uid);
       await this.#realm
         .vassalOf(name)
         .adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
@@ -162,6 +162,7 @@ export class Emperor {
     const before = entries.get(name);
     const entry = entryOf(sighting, records.read(name), this.#resolveContext());
     entries.set(name, entry);
+    this.#noteUid(entry);
     this.#reconcile(entry);
     if (sighting.kind !== 'present' || !sighting.touched) return;
     if (before?.onDisk?.sha256 !== sighting.sha256) return;
@@ -180,11 +181,18 @@ export class Emperor {
     };
     const again = entryOf(sighting, records.read(entry.name), this.#resolveContext());
     entries.set(entry.name, again);
+    this.#noteUid(again);
     const { desired } = again;
     const isSame =
       desired.kind === 'valid' && desired.wanted.hash === vassals.get(entry.name)?.wanted?.hash;
     if (!isSame) this.#reconcile(again);
     waiters.wake();
+  }
+
+  /** Before the next file is judged: no two vassals have one uid. A refused file leaves it as it was. */
+  #noteUid({ name, desired }: Entry): void {
+    const wanted = desired.kind === 'valid' ? desired.wanted : desired.fallback;
+    if (wanted) this.#realm.identities.give(name, wanted.config.uid);
   }
 
   /** Does for one vassal what plan.ts says about it. */

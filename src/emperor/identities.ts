@@ -1,6 +1,7 @@
 /**
  * Who a vassal is: a uid (its gid is the same number), stable by name, out of `uid-range`, never given to
- * another name while the first is remembered or still owns a home. Pure; the emperor stores `toJson()`.
+ * another name while the first is remembered or still owns a home. A uid that a vassal's file gives counts too:
+ * nobody else gets it, neither from us nor by a file. Pure; the emperor stores `toJson()`.
  */
 import { EmperorError } from '../base/errors.ts';
 
@@ -13,6 +14,9 @@ export class Identities {
   readonly #range: UidRange;
   readonly #uids = new Map<string, number>();
   readonly #names = new Map<number, string>();
+  /** Uids beyond the range that files give: by name, and whose they are. */
+  readonly #given = new Map<string, number>();
+  readonly #givenTo = new Map<number, string>();
   #cursor: number;
 
   constructor(range: UidRange) {
@@ -36,12 +40,32 @@ export class Identities {
     this.#names.set(uid, name);
   }
 
+  /**
+   * Notes which uid the file of `name` gives, null for none. One within the range stays with the name, as its
+   * home does; another one is free again when the file no longer gives it. The first claimant keeps it.
+   */
+  give(name: string, uid: number | null): void {
+    const before = this.#given.get(name);
+    if (before !== undefined && before !== uid) {
+      this.#given.delete(name);
+      this.#givenTo.delete(before);
+    }
+    if (uid === null || this.ownerOf(uid) !== undefined) return;
+    if (this.#isInRange(uid)) {
+      this.#names.set(uid, name);
+      if (!this.#uids.has(name)) this.#uids.set(name, uid);
+    } else {
+      this.#given.set(name, uid);
+      this.#givenTo.set(uid, name);
+    }
+  }
+
   find(name: string): number | undefined {
     return this.#uids.get(name);
   }
 
   ownerOf(uid: number): string | undefined {
-    return this.#names.get(uid);
+    return this.#names.get(uid) ?? this.#givenTo.get(uid);
   }
 
   /** Returns the uid of `name`, a new one if it has none. Throws `conflict` when the range is used up. */
@@ -65,9 +89,9 @@ export class Identities {
 
   /** Forgets `name`; its uid may be used again. */
   release(name: string): void {
-    const uid = this.#uids.get(name);
+    this.give(name, null);
     this.#uids.delete(name);
-    if (uid !== undefined) this.#names.delete(uid);
+    for (const [uid, owner] of this.#names) if (owner === name) this.#names.delete(uid);
   }
 
   toJson(): unknown {

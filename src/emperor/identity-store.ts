@@ -48,10 +48,11 @@ export class IdentityStore {
     return this.#identities.ownerOf(uid);
   }
 
-  /** Notes that a running init of `name` has `uid`. */
-  claim(name: string, uid: number): void {
-    this.#identities.claim(name, uid);
-    this.#saveSoon();
+  /** Notes that a running init of `name` has `uid`, or that its file gives it; null: that it gives none. */
+  give(name: string, uid: number | null): void {
+    const known = this.#identities.find(name);
+    this.#identities.give(name, uid);
+    if (this.#identities.find(name) !== known) this.#saveSoon();
   }
 
   release(name: string): void {

@@ -138,6 +138,7 @@ export class Realm {
     if (vassal && (vassal.wanted !== null || !AT_REST.includes(vassal.state))) return;
     if (!vassal && !this.records.read(name)) return;
     this.vassals.delete(name);
+    this.identities.give(name, null);
     this.#writeDown(() => this.records.remove(name));
     this.events.add('gone', { vassal: name });
   }

@@ -1,11 +1,13 @@
 /**
  * The files of one vassal's log: `current`, and `current.1` (newer) to `current.N` (older). The directory can
- * belong to the tenant, so nothing but plain files is opened, no link is followed, and nothing blocks.
+ * belong to the tenant, so nothing but plain files is opened, no link is followed, and nothing blocks but a lease.
  */
 import { closeSync, constants, fstatSync, openSync, readdirSync } from 'node:fs';
 import { isErrno } from '../../base/errors.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
+const O_PATH = 0o10000000;
 const NAME = /^current(?:\.([1-9]\d{0,5}))?$/;
 
 export interface LogFile {
@@ -41,10 +43,12 @@ export class LogDirectory {
   }
 
   #open(name: string): LogFile | undefined {
+    const path = `${this.path}/${name}`;
     let fd: number;
     try {
-      fd = openSync(`${this.path}/${name}`, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
+      if (isErrno(error, 'EAGAIN')) return openLeased(path);
       // Rotated away meanwhile, or a link or socket that a tenant made.
       if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO')) return undefined;
       throw error;
@@ -57,6 +61,25 @@ export class LogDirectory {
 
   close(): void {
     closeSync(this.#fd);
+  }
+}
+
+/**
+ * The tenant owns the files, so it can take a write lease on one (fcntl(2), F_SETLEASE). An open that waits ends
+ * it, after /proc/sys/fs/lease-break-time (45 s) at the latest. Found by O_PATH first: nothing else is waited for.
+ */
+function openLeased(path: string): LogFile | undefined {
+  let place: number | undefined;
+  try {
+    place = openSync(path, O_PATH | O_NOFOLLOW);
+    const stat = fstatSync(place, { bigint: true });
+    if (!stat.isFile()) return undefined;
+    return { fd: openSync(`/proc/self/fd/${place}`, O_RDONLY), inode: stat.ino };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  } finally {
+    if (place !== undefined) closeSync(place);
   }
 }
 
