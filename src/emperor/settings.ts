@@ -186,4 +186,3 @@ function readServers(): readonly string[] {
   const text = readFileSync(RESOLV_CONF, 'utf8');
   return [...text.matchAll(/^nameserver\s+(\S+)/gm)].flatMap(([, server]) => server ?? []);
 }
-}
