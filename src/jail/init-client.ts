@@ -117,12 +117,12 @@ export class InitClient {
     }
   }
 
-  /** Sets what its hello reports from now on. */
   /** Pid of init in our numbering, as the kernel knows it. */
   peerPid(): number {
     return this.#connection.peerPid();
   }
 
+  /** Sets what its hello reports from now on. */
   async meta(applied: { readonly generation: number; readonly hash: string }): Promise<void> {
     const { generation, hash } = applied;
     await this.#tell('tell it its generation', VERB.META, [

@@ -81,8 +81,8 @@ export class Jail {
   }
 
   /**
-   * Makes the jail of `plan(leaves)` and passes its gate. On failure nothing is left of it.
-   * Throws `jail-failed` with the sentence for the operator.
+   * Makes the jail of `plan(leaves)` and passes its gate. Throws `jail-failed` with the sentence for the
+   * operator; removeRemains() is the caller's business then, since it may take long.
    */
   static async launch(
     host: JailHost,
@@ -91,15 +91,9 @@ export class Jail {
   ): Promise<Jail> {
     const runDirectory = join(host.runDirectory, name);
     makeDirectory(runDirectory);
-    try {
-      const leaves = host.membership.create(name);
-      const jailPlan = plan(leaves, runDirectory);
-      const { pid, startTime } = await host.launcher().launch(jailPlan);
-      return await Jail.#pass(host, { name, pid, startTime }, jailPlan);
-    } catch (error) {
-      await removeRemains(host, name);
-      throw error;
-    }
+    const jailPlan = plan(host.membership.create(name), runDirectory);
+    const { pid, startTime } = await host.launcher().launch(jailPlan);
+    return Jail.#pass(host, { name, pid, startTime }, jailPlan);
   }
 
   /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
@@ -131,7 +125,7 @@ export class Jail {
       return jail;
     } catch (error) {
       if (jail) {
-        await jail.kill();
+        jail.#sigkill();
       } else {
         signalPidfd(pidfd, SIGKILL);
         closeSync(pidfd);
@@ -214,21 +208,30 @@ export async function connectInit(
   }
 }
 
-/** Kills what is left in the cgroup of `name` and removes cgroup and run directory. */
+/** Kills what is left in the cgroup of `name` and removes cgroup and run directory, however long it takes. */
 export async function removeRemains(host: JailHost, name: string): Promise<void> {
-  const { membership, clock, log } = host;
+  const { clock, log } = host;
   const since = clock.monotonic();
   let isReported = false;
-  while (membership.isPopulated(name) || !membership.remove(name)) {
-    membership.kill(name);
+  for (let left = remove(host, name); left !== null; left = remove(host, name)) {
     await delay(clock, SWEEP_INTERVAL_MS);
-    if (!isReported && clock.monotonic() - since > STUCK_AFTER_MS) {
-      isReported = true;
-      log.warn(
-        { vassal: name, pids: membership.payloadPids(name) },
-        'processes cannot be killed yet',
-      );
-    }
+    if (isReported || clock.monotonic() - since < STUCK_AFTER_MS) continue;
+    isReported = true;
+    log.warn({ vassal: name, left }, 'what is left of it cannot be removed yet, still trying');
   }
-  rmSync(join(host.runDirectory, name), { recursive: true, force: true });
+}
+
+/** Tries once; returns what is in the way, null if nothing is left. */
+function remove({ membership, runDirectory }: JailHost, name: string): string | null {
+  try {
+    if (membership.isPopulated(name) || !membership.remove(name)) {
+      membership.kill(name);
+      return `processes ${membership.payloadPids(name).join(' ')}`;
+    }
+    rmSync(join(runDirectory, name), { recursive: true, force: true });
+    return null;
+  } catch (error) {
+    // No descriptor is free, the disk fails, somebody made a cgroup in it: all may pass.
+    return messageOf(error);
+  }
 }

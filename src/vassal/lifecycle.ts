@@ -81,6 +81,8 @@ export const LIFECYCLE: Readonly<Record<VassalState, Row>> = {
   reloading: {
     started: go('running'),
     'start-failed': go('backoff', 'schedule'),
+    'exited-again': go('backoff', 'schedule'),
+    'exited-final': go('stopping', 'end'),
     died: go('backoff', 'clean', 'schedule'),
     end: go('stopping', 'end'),
     ended: go('stopped'),
@@ -96,9 +98,6 @@ export const LIFECYCLE: Readonly<Record<VassalState, Row>> = {
   stopping: {
     ended: go('stopped'),
     'ended-wanted': go('starting', 'launch'),
-    started: go('stopping', 'end'),
-    'start-failed': go('stopping', 'end'),
-    'start-refused': go('stopping', 'end'),
   },
   frozen: {
     thaw: go('running', 'thaw'),

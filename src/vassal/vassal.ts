@@ -7,7 +7,6 @@
  * wanted and what is applied are two values; settle() compares them whenever the vassal comes to rest in
  * `running`. Nothing here is shared with another vassal but the start limit.
  */
-import { type BackoffPolicy, backoffMs } from '../base/backoff.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Semaphore } from '../base/semaphore.ts';
 import type { Leaves } from '../cgroup/membership.ts';
@@ -21,6 +20,7 @@ import { type CommandLine, CommandProcess } from './command-process.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { Jail, type JailHost, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
+import { Retry, type RetryHost } from './retry.ts';
 import type { VassalState } from './state.ts';
 
 /** What a vassal should be: a valid configuration and where it came from. */
@@ -46,10 +46,8 @@ export interface Past {
   readonly isFinished: boolean;
 }
 
-export interface VassalHost extends JailHost {
+export interface VassalHost extends JailHost, RetryHost {
   readonly startLimit: Semaphore;
-  readonly backoff: () => BackoffPolicy;
-  readonly random: () => number;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
@@ -61,15 +59,17 @@ const HEALTHY_AFTER_MS = 60_000;
 const DEFAULT_STOP = { signal: 15, graceMs: 10_000 };
 /** Failed steps that may go away by themselves; all others wait for a change. */
 const PASSING_ERRNOS: ReadonlySet<string> = new Set(
-  'EAGAIN ENOMEM ENOSPC EMFILE ENFILE EBUSY ETIMEDOUT ECHILD EIO ECONNREFUSED ECONNRESET EPIPE'.split(
-    ' ',
-  ),
+  (
+    'EAGAIN ENOMEM ENOSPC EMFILE ENFILE EBUSY ETIMEDOUT ECHILD ESRCH EIO ' +
+    'ECONNREFUSED ECONNRESET EPIPE'
+  ).split(' '),
 );
 
 export class Vassal {
   readonly name: string;
   readonly #host: VassalHost;
   readonly #command: CommandProcess;
+  readonly #retry: Retry;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
   #applied: Applied | null;
@@ -83,11 +83,10 @@ export class Vassal {
   #hasRemains = false;
   #queue: Promise<void> = Promise.resolve();
   #isLaunching = false;
-  #cancelRetry: () => void = () => {};
+  /** A new command takes the place of the old one, in the same jail. */
+  #isReplacing = false;
 
   restarts = 0;
-  failures = 0;
-  nextAttemptAtMs: number | null = null;
   lastExit: (ProcessExit & { readonly atMs: number }) | null = null;
   lastError: string | null = null;
 
@@ -95,6 +94,7 @@ export class Vassal {
     this.name = name;
     this.#host = host;
     this.#command = new CommandProcess(host.clock);
+    this.#retry = new Retry(host);
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
     this.#isFinished = past.isFinished;
@@ -117,6 +117,12 @@ export class Vassal {
   }
   get jail(): Jail | null {
     return this.#jail;
+  }
+  get failures(): number {
+    return this.#retry.failures;
+  }
+  get nextAttemptAtMs(): number | null {
+    return this.#retry.nextAttemptAtMs;
   }
   /** True while the wanted configuration is what runs, or what ran to its end. */
   get isApplied(): boolean {
@@ -149,7 +155,7 @@ export class Vassal {
   /** The file was touched: clears a backoff, and nothing else. */
   touch(): void {
     if (this.#state !== 'backoff' && this.#state !== 'failed') return;
-    this.failures = 0;
+    this.#retry.failures = 0;
     this.#begin();
   }
 
@@ -198,12 +204,16 @@ export class Vassal {
 
   /** Takes over a jail that runs already; `applied` is the record of what was applied to it, if it is left. */
   async adopt(jail: Jail, welcome: Welcome, applied: Applied | null): Promise<void> {
-    this.#take(jail);
     this.#applied = applied;
     this.#unknown = applied ? null : welcome;
-    const found = this.#command.adopt(await jail.init.list());
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
-    if (welcome.state === 'stopping') return this.raise('end');
+    this.#take(jail);
+    const slots = await jail.init.list().catch(() => null);
+    if (this.#jail !== jail) return;
+    const found = this.#command.adopt(slots ?? []);
+    // Where init does not tell what it runs, a start would be a second copy.
+    if (welcome.state === 'stopping' || !slots || this.#isToRest()) return this.raise('end');
+    this.#isFinished = false;
     if (this.#command.slot !== null) return;
     if (found?.exit) {
       this.#ack(found.slot);
@@ -214,9 +224,14 @@ export class Vassal {
     }
   }
 
+  /** The earlier emperor had decided that it shall not run, and died before it was done. */
+  #isToRest(): boolean {
+    return this.#isHeld || (this.#isFinished && this.#command.slot === null);
+  }
+
   /** Forgets the jail without ending it: the emperor leaves. */
   release(): void {
-    this.#cancelRetry();
+    this.#retry.cancel();
     this.#jail?.release();
   }
 
@@ -268,7 +283,7 @@ export class Vassal {
 
   #forgetFailures(): void {
     this.#isFinished = false;
-    this.failures = 0;
+    this.#retry.failures = 0;
     this.lastError = null;
   }
 
@@ -287,17 +302,17 @@ export class Vassal {
   async #perform(action: Action): Promise<void> {
     switch (action) {
       case 'launch':
-        return this.#host.startLimit.run(() => this.#launch());
+        return this.#launch();
       case 'end':
         return this.#end();
       case 'clean':
         return this.#clean();
       case 'schedule':
-        return this.#schedule();
+        return this.#retry.schedule(() => this.raise('retry'));
       case 'unschedule':
-        return this.#unschedule();
+        return this.#retry.cancel();
       case 'apply-live':
-        return this.#apply();
+        return this.#applyLive();
       case 'restart-command':
         return this.#restartCommand();
       case 'freeze':
@@ -309,19 +324,34 @@ export class Vassal {
 
   // ── starting ─────────────────────────────────────────────────────────────────────────────────
 
+  /** Cleans up outside of the limit: what cannot be killed yet must not keep others from starting. */
   async #launch(): Promise<void> {
-    if (this.#state !== 'starting') return;
+    if (this.#hasRemains) await this.#clean();
+    try {
+      await this.#host.startLimit.run(() => this.#start());
+    } catch (error) {
+      if (!this.#jail) await this.#clean();
+      this.#startFailed(error);
+    }
+  }
+
+  async #start(): Promise<void> {
+    if (!this.#isIn('starting')) return;
     this.#isLaunching = true;
     try {
       await this.#makeReady();
+      // It may have been ended meanwhile.
+      if (!this.#isIn('starting')) return;
       await this.#startCommand();
       this.lastError = null;
       this.raise('started');
-    } catch (error) {
-      this.#startFailed(error);
     } finally {
       this.#isLaunching = false;
     }
+  }
+
+  #isIn(...states: readonly VassalState[]): boolean {
+    return states.includes(this.#state);
   }
 
   /** Makes the jail, or brings the one that is there up to date. */
@@ -329,19 +359,20 @@ export class Vassal {
     const wanted = this.#wanted ?? this.#applied;
     if (!wanted) throw new EmperorError('start-failed', 'it has no valid configuration yet');
     if (!this.#jail) await this.#makeJail(wanted);
-    else if (this.#cost() !== 'jail') await this.#apply();
+    else await this.#apply();
   }
 
   #startFailed(error: unknown): void {
+    // It was ended, or it died: that has been dealt with.
+    if (!this.#isIn('starting', 'reloading')) return;
     this.lastError = messageOf(error);
     this.#host.log.warn({ vassal: this.name, error: this.lastError }, 'start failed');
     const isRefused = this.#jail === null && !isPassing(error);
-    if (!isRefused) this.failures += 1;
+    if (!isRefused) this.#retry.failures += 1;
     this.raise(isRefused ? 'start-refused' : 'start-failed');
   }
 
   async #makeJail(wanted: Wanted): Promise<void> {
-    if (this.#hasRemains) await this.#clean();
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, (leaves, runDirectory) =>
       this.#host.planJail(applied, leaves, runDirectory),
@@ -355,6 +386,7 @@ export class Vassal {
     this.#jail = jail;
     jail.onExit = (exit) => this.#processEnded(exit);
     jail.onDeath = () => this.#jailDied(jail);
+    if (jail.isDead) this.#jailDied(jail);
   }
 
   async #startCommand(): Promise<void> {
@@ -365,18 +397,25 @@ export class Vassal {
   }
 
   async #restartCommand(): Promise<void> {
-    const jail = this.#jail;
-    if (!jail || this.#state !== 'reloading') return;
+    if (!this.#isIn('reloading')) return;
+    this.#isReplacing = true;
     try {
-      await this.#command.stop(jail.init, this.#stopOptions());
-      if (this.#jail !== jail) return this.raise('died');
-      await this.#apply();
-      await this.#startCommand();
-      this.lastError = null;
-      this.raise('started');
+      await this.#replaceCommand();
     } catch (error) {
       this.#startFailed(error);
+    } finally {
+      this.#isReplacing = false;
     }
+  }
+
+  async #replaceCommand(): Promise<void> {
+    if (this.#jail) await this.#command.stop(this.#jail.init, this.#stopOptions());
+    if (!this.#isIn('reloading')) return;
+    if (!this.#jail) return this.raise('died');
+    await this.#apply();
+    await this.#startCommand();
+    this.lastError = null;
+    this.raise('started');
   }
 
   // ── ending ───────────────────────────────────────────────────────────────────────────────────
@@ -388,17 +427,22 @@ export class Vassal {
 
   #noteExit(exit: SlotExit): void {
     this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
-    if (this.#state === 'stopping') return;
-    if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.failures = 0;
+    if (this.#isEnding()) return;
+    if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.#retry.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
     if (policy === 'always' || (policy === 'on-failure' && this.lastExit.code !== 0)) {
-      this.failures += 1;
+      this.#retry.failures += 1;
       this.restarts += 1;
       this.raise('exited-again');
     } else {
       this.#isFinished = true;
       this.raise('exited-final');
     }
+  }
+
+  /** What its processes do now says nothing about them: the jail is being ended, or about to be. */
+  #isEnding(): boolean {
+    return this.#isIn('stopping') || (this.#isIn('reloading') && !this.#isReplacing);
   }
 
   #ack(slot: bigint): void {
@@ -412,14 +456,16 @@ export class Vassal {
     this.#jail = null;
     this.#hasRemains = true;
     this.#command.lose();
-    if (this.#state === 'stopping' || this.#state === 'reloading') return;
-    this.failures += 1;
+    if (this.#isEnding()) return;
+    this.#retry.failures += 1;
     this.restarts += 1;
     this.lastError = 'init ended unexpectedly';
     this.raise('died');
   }
 
   async #end(): Promise<void> {
+    // Asked for twice, and done.
+    if (!this.#isIn('stopping', 'reloading')) return;
     if (this.#jail) await this.#jail.stop(this.#stopOptions());
     else await this.#clean();
     this.#jail = null;
@@ -438,29 +484,19 @@ export class Vassal {
     return config ? { signal: config.stopSignal, graceMs: config.stopGraceMs } : DEFAULT_STOP;
   }
 
-  #schedule(): void {
-    const wait = backoffMs(this.#host.backoff(), this.failures, this.#host.random());
-    this.nextAttemptAtMs = this.#host.clock.now() + wait;
-    this.#cancelRetry();
-    this.#cancelRetry = this.#host.clock.after(wait, () => {
-      this.nextAttemptAtMs = null;
-      this.raise('retry');
-    });
-  }
-
-  #unschedule(): void {
-    this.nextAttemptAtMs = null;
-    this.#cancelRetry();
-  }
-
   // ── applying ─────────────────────────────────────────────────────────────────────────────────
 
+  /** A command that has to be replaced as well is so by the next action. */
+  async #applyLive(): Promise<void> {
+    if (this.#cost() !== 'process') await this.#apply();
+  }
+
   /**
-   * Takes over the wanted configuration where no new jail is needed. Init is told first: a record that is
+   * Takes over the wanted configuration unless that needs a new jail, which settle() sees to. Init is told first: a record that is
    * older than what init says is recognised by its hash, a newer one would look like a change.
    */
   async #apply(): Promise<void> {
-    if (!this.#wanted || !this.#jail || !this.#differs()) return;
+    if (!this.#wanted || !this.#jail || !this.#differs() || this.#cost() === 'jail') return;
     const applied = this.#next(this.#wanted);
     await this.#jail.init.meta(applied);
     this.#note(applied);

@@ -144,6 +144,38 @@ describe('a vassal', () => {
     await expectGone('moody', []);
   });
 
+  test('that ends well when it is asked to is running again after a restart and after a change, also by `on-failure`', async () => {
+    const polite = `sh -c 'trap "exit 0" TERM; while :; do sleep 0.05; done'`;
+    emperor.apply('polite', vassal(polite, 'restart = on-failure\n'));
+    expect(emperor.cli('restart', 'polite').status).toBe(0);
+    expect(status('polite')).toMatchObject({ state: 'running', restarts: 0, failures: 0 });
+    emperor.apply('polite', vassal(polite, 'restart = on-failure\nhostname = other\n'));
+    expect(status('polite')).toMatchObject({ state: 'running', restarts: 0, failures: 0 });
+    await expectGone('polite', []);
+  });
+
+  test('whose file needs a new jail while its command is being replaced gets that jail', async () => {
+    const deaf = `sh -c 'trap "" TERM; echo ready; while :; do sleep 0.05; done'`;
+    emperor.apply('twice', vassal(deaf, 'stop-grace = 2s\n'));
+    await until(() => emperor.log('twice').includes('ready'), 'it ignores SIGTERM');
+    emperor.write('twice', vassal(deaf, 'stop-grace = 2s\nenv = A=1\n'));
+    await until(() => status('twice').state === 'reloading', 'its command is being stopped');
+    emperor.apply('twice', vassal(deaf, 'stop-grace = 2s\nenv = A=1\nhostname = second\n'));
+    expect(emperor.cli('exec', 'twice', '--', 'hostname').stdout).toBe('second\n');
+    await expectGone('twice', []);
+  });
+
+  test('that an operator stops while its command is being replaced starts no other command', async () => {
+    const deaf = `sh -c 'trap "" TERM; echo begin; while :; do sleep 0.05; done'`;
+    emperor.apply('halted', vassal(deaf, 'stop-grace = 1s\n'));
+    await until(() => emperor.log('halted').includes('begin'), 'it ignores SIGTERM');
+    emperor.write('halted', vassal(deaf, 'stop-grace = 1s\nenv = A=1\n'));
+    await until(() => status('halted').state === 'reloading', 'its command is being stopped');
+    expect(emperor.cli('stop', 'halted').status).toBe(0);
+    expect(emperor.log('halted').match(/begin/g)).toHaveLength(1);
+    await expectGone('halted', []);
+  });
+
   test('D10: is gone when it is gone, whatever it did: ignored SIGTERM, double forks, stopped children, a fork bomb', async () => {
     const habits = {
       deaf: `sh -c 'trap "" TERM HUP INT; while :; do sleep 0.05; done'`,
