@@ -106,7 +106,7 @@ function waitFor(governor: Governor, request: RouteRequest): Promise<WaitResult>
   const left = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(shuttingDown()), { once: true });
   });
-  return Promise.race([governor.wait(name, wanted), left]);
+  return Promise.race([governor.wait(name, wanted, signal), left]);
 }
 
 function shuttingDown(): EmperorError {

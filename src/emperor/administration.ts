@@ -2,9 +2,8 @@
  * What operators and panels ask of the emperor (governor.ts), answered from the realm. Thin: a question is
  * a look at values, an order is one call on a vassal and a wait for its rest.
  */
-import { existsSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { EmperorError } from '../base/errors.ts';
 import { isVassalName } from '../config/names.ts';
 import type { JailPlan } from '../jail/plan.ts';
@@ -26,6 +25,7 @@ import type {
 } from './governor.ts';
 import { hostPidsOf } from './host-pids.ts';
 import { listDirectories } from './listing.ts';
+import { removeAside, setAside } from './purge.ts';
 import type { Realm } from './realm.ts';
 import type { StatsSource } from './stats.ts';
 import { processStatusOf, statusOf } from './status.ts';
@@ -84,7 +84,7 @@ export class Administration implements Governor {
   }
 
   #known(name: string): Vassal {
-    if (!this.#realm.names().has(name)) {
+    if (!this.#realm.knows(name)) {
       throw new EmperorError('no-such-vassal', `There is no vassal ${name}`);
     }
     return this.#realm.vassalOf(name);
@@ -227,7 +227,7 @@ export class Administration implements Governor {
   }
 
   async purge(name: string): Promise<void> {
-    if (this.#realm.names().has(name)) {
+    if (this.#realm.knows(name)) {
       const why = 'it still has a file or runs; remove its file first';
       throw new EmperorError('conflict', `Cannot purge ${name}: ${why}`);
     }
@@ -239,22 +239,25 @@ export class Administration implements Governor {
     if (!isKnown) {
       throw new EmperorError('no-such-vassal', `There is no trace of a vassal ${name}`);
     }
-    const aside = places.filter((path) => existsSync(path)).map(setAside);
+    const aside = setAside(places);
     this.#realm.identities.release(name);
     this.#realm.records.remove(name);
     this.#realm.events.add('purged', { vassal: name });
-    for (const path of aside) await rm(path, { recursive: true, force: true });
+    await removeAside(aside);
   }
 
-  async wait(name: string, request: WaitRequest): Promise<WaitResult> {
+  async wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult> {
     const { waiters, vassals, vassalHost } = this.#realm;
     await this.#host.look(name);
     await this.#emperor.upToDate;
     let expired: WaitResult | undefined;
-    const cancel = vassalHost.clock.after(request.timeoutMs, () => {
+    const expire = () => {
       expired = { outcome: 'timeout', state: vassals.get(name)?.state ?? null };
       waiters.wake();
-    });
+    };
+    const cancel = vassalHost.clock.after(request.timeoutMs, expire);
+    signal?.addEventListener('abort', expire, { once: true });
+    if (signal?.aborted) expire();
     try {
       return await waiters.until(() => judgeWait(this.#viewOf(name), request) ?? expired);
     } finally {
@@ -263,7 +266,7 @@ export class Administration implements Governor {
   }
 
   #viewOf(name: string): WaitView | null {
-    if (!this.#realm.names().has(name)) return null;
+    if (!this.#realm.knows(name)) return null;
     const vassal = this.#realm.vassalOf(name);
     const entry = this.#realm.entries.get(name);
     return {
@@ -293,11 +296,4 @@ export class Administration implements Governor {
 function hasBegun({ state, lastExit, lastError, isFinished }: Vassal): boolean {
   if (state === 'backoff') return lastExit !== null && lastError === null;
   return state === 'running' || state === 'frozen' || isFinished;
-}
-
-/** A new vassal of that name may come while the old one's files are being removed. */
-function setAside(path: string): string {
-  const aside = join(dirname(path), `.purged-${process.pid}-${basename(path)}`);
-  renameSync(path, aside);
-  return aside;
 }

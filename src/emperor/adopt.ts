@@ -22,6 +22,11 @@ export interface Found {
   readonly welcome: Welcome;
 }
 
+interface Peer {
+  readonly init: InitClient;
+  readonly welcome: Welcome;
+}
+
 /** How many inits are asked at once. */
 const PARALLEL = 64;
 
@@ -50,9 +55,9 @@ async function findJail(
 ): Promise<Found | undefined> {
   const peer = await connect(host, name);
   if (!peer) return sweep(host, name);
-  const pid = peer.init.peerPid();
-  const startTime = BigInt(readStartTime(pid) ?? 0);
-  const jail = Jail.adopt(host, { name, pid, startTime, ...peer });
+  const jail = takeOver(host, name, peer);
+  if (!jail) return sweep(host, name);
+  const { pid } = jail;
   if (peer.welcome.state === 'gate' || peer.welcome.name !== name) {
     host.log.info({ vassal: name, pid }, 'ends a start that was interrupted');
     await jail.kill();
@@ -63,10 +68,20 @@ async function findJail(
   return { name, jail, welcome: peer.welcome };
 }
 
-async function connect(
-  host: JailHost,
-  name: string,
-): Promise<{ init: InitClient; welcome: Welcome } | undefined> {
+/** Undefined where the init has ended since it answered. */
+function takeOver(host: JailHost, name: string, peer: Peer): Jail | undefined {
+  try {
+    const pid = peer.init.peerPid();
+    const startTime = BigInt(readStartTime(pid) ?? 0);
+    return Jail.adopt(host, { name, pid, startTime, ...peer });
+  } catch (error) {
+    host.log.info({ vassal: name, error: messageOf(error) }, 'its init ended meanwhile');
+    peer.init.close();
+    return undefined;
+  }
+}
+
+async function connect(host: JailHost, name: string): Promise<Peer | undefined> {
   try {
     return await connectInit(host, name);
   } catch (error) {

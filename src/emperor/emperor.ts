@@ -15,7 +15,14 @@ import type { PlannedChange, ResolvedValue } from './governor.ts';
 import { keepUntilRestart } from './keep-until-restart.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
 import type { Realm } from './realm.ts';
-import { type Entry, entryOf, type ResolveContext, resolveText } from './roster.ts';
+import {
+  type Entry,
+  entryOf,
+  type FileText,
+  fileTextOf,
+  type ResolveContext,
+  resolveText,
+} from './roster.ts';
 import type { IncludeResult, Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 
@@ -49,6 +56,7 @@ export class Emperor {
     const { records, identities, events, vassalHost } = this.#realm;
     const found = await findJails(vassalHost);
     for (const { name, jail, welcome } of found) {
+      this.#realm.unseen.add(name);
       const record = records.read(name)?.applied;
       identities.give(name, welcome.uid);
       await this.#realm
@@ -116,6 +124,8 @@ export class Emperor {
 
   /** Ends every vassal and waits until nothing is left of them; their files and records stay. */
   async stopAll(): Promise<void> {
+    // What was seen and not yet told would come to life behind us.
+    await this.upToDate;
     const all = [...this.#realm.vassals.values()];
     for (const vassal of all) vassal.retire();
     await this.#realm.waiters.until(() =>
@@ -143,6 +153,7 @@ export class Emperor {
 
   #seeOne(sighting: Sighting): void {
     const { name } = sighting;
+    this.#realm.unseen.delete(name);
     if (sighting.kind === 'gone') this.#seeGone(name);
     else this.#seeThere(sighting);
     this.#realm.waiters.wake();
@@ -157,10 +168,10 @@ export class Emperor {
   }
 
   #seeThere(sighting: Exclude<Sighting, { kind: 'gone' }>): void {
-    const { entries, events, records } = this.#realm;
+    const { entries, events } = this.#realm;
     const { name } = sighting;
     const before = entries.get(name);
-    const entry = entryOf(sighting, records.read(name), this.#resolveContext());
+    const entry = entryOf(sighting, this.#lastGood(name), this.#resolveContext());
     entries.set(name, entry);
     this.#noteUid(entry);
     this.#reconcile(entry);
@@ -170,8 +181,15 @@ export class Emperor {
     this.#realm.vassals.get(name)?.touch();
   }
 
+  /** What it was last told to run, which may not be written down yet; else what an earlier emperor wrote. */
+  #lastGood(name: string): FileText | null {
+    const { entries, records } = this.#realm;
+    const record = records.read(name);
+    return entries.get(name)?.source ?? (record ? fileTextOf(record) : null);
+  }
+
   #resolveAgain(entry: Entry): void {
-    const { entries, records, waiters, vassals } = this.#realm;
+    const { entries, waiters, vassals } = this.#realm;
     if (!entry.onDisk || entries.get(entry.name) !== entry) return;
     const sighting: Sighting = {
       kind: 'present',
@@ -179,7 +197,7 @@ export class Emperor {
       touched: false,
       ...entry.onDisk,
     };
-    const again = entryOf(sighting, records.read(entry.name), this.#resolveContext());
+    const again = entryOf(sighting, this.#lastGood(entry.name), this.#resolveContext());
     entries.set(entry.name, again);
     this.#noteUid(again);
     const { desired } = again;

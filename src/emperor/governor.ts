@@ -168,7 +168,8 @@ export interface Governor {
   act(name: string, action: VassalAction): Promise<void>;
   /** Forgets a vassal that has no file: home, logs, uid. 'conflict' while it has one. */
   purge(name: string): Promise<void>;
-  wait(name: string, request: WaitRequest): Promise<WaitResult>;
+  /** `signal`: nobody waits for the answer any more. */
+  wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult>;
   /** Differences between files on disk and what runs. */
   plan(): Promise<readonly PlannedChange[]>;
   jailPlan(name: string): JailPlan;

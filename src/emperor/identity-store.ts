@@ -14,6 +14,7 @@ export class IdentityStore {
   readonly #file: string;
   readonly #clock: Clock;
   readonly #identities: Identities;
+  readonly #writeDown: (write: () => void) => void;
   #cancelSave: (() => void) | null = null;
 
   constructor(options: {
@@ -21,9 +22,12 @@ export class IdentityStore {
     readonly homesDirectory: string;
     readonly uidRange: UidRange;
     readonly clock: Clock;
+    /** Calls `write`, and says what keeps it from the disk; else save() throws that. */
+    readonly writeDown?: (write: () => void) => void;
   }) {
     this.#file = join(options.stateDirectory, 'identities.json');
     this.#clock = options.clock;
+    this.#writeDown = options.writeDown ?? ((write) => write());
     this.#identities = new Identities(options.uidRange);
     this.#identities.restore(readStateFile(this.#file));
     for (const name of listDirectories(options.homesDirectory)) {
@@ -63,7 +67,7 @@ export class IdentityStore {
   save(): void {
     this.#cancelSave?.();
     this.#cancelSave = null;
-    writeStateFile(this.#file, this.#identities.toJson());
+    this.#writeDown(() => writeStateFile(this.#file, this.#identities.toJson()));
   }
 
   #saveSoon(): void {

@@ -21,6 +21,8 @@ export class LauncherKeeper {
   readonly #clock: Clock;
   #running: Running;
   #isLeaving = false;
+  /** Done once a launcher that is being started in place of a dead one is there. */
+  #replacement: Promise<void> = Promise.resolve();
 
   /** Throws what startLauncher() throws. */
   static async open(options: {
@@ -58,6 +60,7 @@ export class LauncherKeeper {
   /** Ends the launcher. */
   async quit(): Promise<void> {
     this.#isLeaving = true;
+    await this.#replacement;
     await quitLauncher(this.client);
   }
 
@@ -65,6 +68,7 @@ export class LauncherKeeper {
   close(): void {
     this.#isLeaving = true;
     this.client.close();
+    void this.#replacement.then(() => this.client.close());
   }
 
   /** Exits of inits are seen by their pidfds; the launcher may forget them. */
@@ -77,7 +81,7 @@ export class LauncherKeeper {
     client.onClose(() => {
       if (this.#isLeaving) return;
       this.#log.warn({ pid }, 'the launcher ended; its vassals go on, starting a new one');
-      void this.#replace();
+      this.#replacement = this.#replace();
     });
   }
 
@@ -85,8 +89,7 @@ export class LauncherKeeper {
     while (!this.#isLeaving) {
       try {
         this.#running = await start(this.#setting);
-        if (this.#isLeaving) this.client.close();
-        else this.#follow(this.#running);
+        this.#follow(this.#running);
         return;
       } catch (error) {
         this.#log.error(

@@ -43,6 +43,8 @@ export class Realm {
   readonly vassals = new Map<string, Vassal>();
   /** What an operator should know of the whole machine, by kind. */
   readonly conditions = new Map<string, string>();
+  /** Names that an earlier emperor left, until their files have been looked at: they are not forgotten. */
+  readonly unseen = new Set<string>();
   settings: Settings;
 
   constructor(settings: Settings, host: RealmHost) {
@@ -50,7 +52,11 @@ export class Realm {
     const { config } = settings;
     this.events = new EventLog(host.clock);
     this.records = new Records(config.stateDirectory);
-    this.identities = new IdentityStore({ ...config, clock: host.clock });
+    this.identities = new IdentityStore({
+      ...config,
+      clock: host.clock,
+      writeDown: (write) => this.#writeDown(write),
+    });
     this.surroundings = new SurroundingsMaker({
       emperor: () => this.config,
       identities: this.identities,
@@ -65,6 +71,7 @@ export class Realm {
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
     };
+    for (const name of this.records.names()) this.unseen.add(name);
     mkdirSync(this.vassalHost.runDirectory, { recursive: true, mode: 0o700 });
   }
 
@@ -75,6 +82,10 @@ export class Realm {
   /** Names that have a file or something that runs. */
   names(): ReadonlySet<string> {
     return new Set([...this.entries.keys(), ...this.vassals.keys()]);
+  }
+
+  knows(name: string): boolean {
+    return this.entries.has(name) || this.vassals.has(name);
   }
 
   /** The vassal of that name, a new one if there is none yet. */
@@ -94,9 +105,12 @@ export class Realm {
   /** Writes down what is applied to a vassal, with the text that it came from. */
   record(vassal: Vassal): void {
     const { applied, isHeld, isFinished } = vassal;
-    const source = this.entries.get(vassal.name)?.source;
-    if (!applied || source?.sha256 !== applied.sha256) return;
-    const { file, text, owner } = source;
+    if (!applied) return;
+    const { source } = this.entries.get(vassal.name) ?? {};
+    // The file may have changed since.
+    const from = source?.sha256 === applied.sha256 ? source : this.records.read(vassal.name);
+    if (!from || ('applied' in from && from.applied.sha256 !== applied.sha256)) return;
+    const { file, text, owner } = from;
     const finishedInBoot = isFinished ? bootId() : null;
     this.#writeDown(() =>
       this.records.write(vassal.name, { file, text, owner, applied, isHeld, finishedInBoot }),
@@ -117,7 +131,7 @@ export class Realm {
     this.events.add(kind, { message, active: isActive });
   }
 
-  /** A full disk must not keep vassals from running; what is lost then is said. */
+  /** A full disk must not keep vassals from running, nor the emperor from leaving; what is lost is said. */
   #writeDown(write: () => void): void {
     try {
       write();
@@ -134,7 +148,7 @@ export class Realm {
   /** A vassal without file and without processes is no more. */
   forgetIfGone(name: string): void {
     const vassal = this.vassals.get(name);
-    if (this.entries.has(name)) return;
+    if (this.entries.has(name) || this.unseen.has(name)) return;
     if (vassal && (vassal.wanted !== null || !AT_REST.includes(vassal.state))) return;
     if (!vassal && !this.records.read(name)) return;
     this.vassals.delete(name);

@@ -52,6 +52,10 @@ export class Records {
     this.#journal = this.#compact();
   }
 
+  names(): Iterable<string> {
+    return this.#known.keys();
+  }
+
   read(name: string): AppliedRecord | undefined {
     return this.#known.get(name);
   }

@@ -45,17 +45,17 @@ interface Resolution {
   readonly values: readonly ResolvedValue[];
 }
 
-/** Turns a sighting into an entry; `record` holds the last good text. */
+/** Turns a sighting into an entry; `lastGood` is what runs, or would, where the file is no good. */
 export function entryOf(
   sighting: Exclude<Sighting, { kind: 'gone' }>,
-  record: AppliedRecord | undefined,
+  lastGood: FileText | null,
   context: ResolveContext,
 ): Entry {
   const { name, file } = sighting;
   if (sighting.kind === 'refused') {
     return invalidEntry(
       { name, file, onDisk: null, diagnostics: sighting.diagnostics },
-      record,
+      lastGood,
       context,
     );
   }
@@ -66,7 +66,7 @@ export function entryOf(
     owner: sighting.owner,
   };
   const { wanted, diagnostics } = resolveText(name, onDisk, context);
-  if (!wanted) return invalidEntry({ name, file, onDisk, diagnostics }, record, context);
+  if (!wanted) return invalidEntry({ name, file, onDisk, diagnostics }, lastGood, context);
   return {
     name,
     file,
@@ -79,19 +79,19 @@ export function entryOf(
 
 function invalidEntry(
   found: Pick<Entry, 'name' | 'file' | 'onDisk' | 'diagnostics'>,
-  record: AppliedRecord | undefined,
+  lastGood: FileText | null,
   context: ResolveContext,
 ): Entry {
-  const source = record ? fileTextOf(record) : null;
-  const good = source ? resolveText(found.name, source, context) : undefined;
+  const good = lastGood ? resolveText(found.name, lastGood, context) : undefined;
   return {
     ...found,
     desired: { kind: 'invalid', diagnostics: found.diagnostics, fallback: good?.wanted },
-    source,
+    source: lastGood,
   };
 }
 
-function fileTextOf(record: AppliedRecord): FileText {
+/** The text that an earlier emperor wrote down. */
+export function fileTextOf(record: AppliedRecord): FileText {
   return {
     file: record.file,
     text: record.text,

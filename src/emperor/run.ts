@@ -21,6 +21,7 @@ import { Emperor } from './emperor.ts';
 import type { Governor } from './governor.ts';
 import { LauncherKeeper } from './launcher-keeper.ts';
 import { listDirectories } from './listing.ts';
+import { findAside, removeAside } from './purge.ts';
 import { Realm } from './realm.ts';
 import { SettingsFile } from './settings.ts';
 import { Stats } from './stats.ts';
@@ -117,13 +118,16 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
 
   const adopted = await emperor.adopt();
   if (adopted.length > 0) log.info({ vassals: adopted.length }, 'adopted what runs');
-  await watch.start(adopted);
+  await watch.start([...realm.unseen]);
   await emperor.upToDate;
   scope.add(settingsFile, (open) => open.close());
   settingsFile.watch(() => {
     emperor.reloadSettings().catch((error) => {
       log.error({ error: messageOf(error) }, 'emperor.ini could not be applied');
     });
+  });
+  removeAside(findAside([config.homesDirectory, config.logDirectory])).catch((error) => {
+    log.warn({ error: messageOf(error) }, 'what a purge left cannot be removed');
   });
   const governor = new Administration(realm, emperor, {
     program: launcher.program,

@@ -1,6 +1,14 @@
 /** D3: vassals outlive the emperor, and the next one takes over exactly what runs, whatever the moment of its death. */
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
@@ -30,6 +38,12 @@ function runningInits(): readonly string[] {
     .flatMap(
       (text) => new RegExp(`/${emperor.cgroupParent}/([^/]+)/init$`, 'm').exec(text)?.[1] ?? [],
     );
+}
+
+/** Processes of a vassal besides its init. */
+function payloadPids(name: string): readonly number[] {
+  const top = join('/sys/fs/cgroup/unified', emperor.cgroupParent, name);
+  return readIfThere(join(top, 'payload/cgroup.procs')).split('\n').filter(Boolean).map(Number);
 }
 
 /** What runs in each vassal by the kernel's account, all of its commands joined. */
@@ -204,4 +218,60 @@ test('SIGINT, as Ctrl-C on a terminal sends it, stops everything and says so', a
   expect(await emperor.signal('SIGINT')).toBe(0);
   expect(isAlive(pid ?? 0)).toBe(false);
   expect(emperor.output).toMatch(/stopp/i);
+});
+
+describe('an emperor that was killed at an awkward moment', () => {
+  /** Has the journal say of a vassal what it says when the emperor dies before it does what it wrote. */
+  function writeDown(name: string, changes: object): void {
+    const journal = join(emperor.directory, 'state/vassals.jsonl');
+    const lines = readFileSync(journal, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as { readonly name: string; readonly record: object });
+    const last = lines.findLast((line) => line.name === name);
+    const record = { ...last?.record, ...changes };
+    appendFileSync(journal, `\n${JSON.stringify({ ...last, record })}`);
+  }
+
+  test('ends what an operator had just told it to stop', async () => {
+    emperor.apply('held', SLEEP);
+    const { pid } = status('held');
+    await emperor.signal('SIGKILL');
+    writeDown('held', { isHeld: true });
+    await emperor.start();
+    emperor.wait('held', 'stopped');
+    expect(isAlive(pid ?? 0)).toBe(false);
+  });
+
+  test('ends the jail of a command that had run to its end', async () => {
+    emperor.apply('once', '[vassal]\ncommand = sleep 1000\nrestart = never\n');
+    await emperor.signal('SIGKILL');
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const [command] = payloadPids('once');
+    process.kill(command ?? 0, 'SIGKILL');
+    await until(() => payloadPids('once').length === 0, 'the command ends');
+    writeDown('once', { finishedInBoot: bootId });
+    await emperor.start();
+    emperor.wait('once', 'stopped');
+    expect(runningInits()).toEqual([]);
+  });
+
+  test('removes what a purge had put aside', async () => {
+    await emperor.signal('SIGTERM');
+    const left = ['homes', 'log'].map((place) => join(emperor.directory, place, '.purged-1-blog'));
+    for (const path of left) mkdirSync(join(path, 'deep'), { recursive: true });
+    await emperor.start();
+    await until(() => !left.some((path) => existsSync(path)), 'both are removed');
+  });
+});
+
+test('a stopped vassal whose file went while no emperor ran is forgotten: a new file of that name runs', async () => {
+  emperor.apply('blog', SLEEP);
+  expect(emperor.cli('stop', 'blog').status).toBe(0);
+  await emperor.signal('SIGTERM');
+  emperor.remove('blog');
+  await emperor.start();
+  await until(() => emperor.cli('status', 'blog').status === 4, 'it is forgotten');
+  emperor.apply('blog', SLEEP);
+  expect(status('blog').state).toBe('running');
 });

@@ -1,0 +1,34 @@
+/**
+ * Removes what a vassal leaves behind: home and logs. They are put aside at once under a hidden name, since
+ * a new vassal of that name may come while they are being removed; what an emperor had put aside when it was
+ * killed is removed by the next one.
+ */
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+const PREFIX = '.purged-';
+
+/** Takes the paths that exist out of the way; returns where they are now. */
+export function setAside(paths: readonly string[]): readonly string[] {
+  return paths
+    .filter((path) => existsSync(path))
+    .map((path) => {
+      const aside = join(dirname(path), `${PREFIX}${process.pid}-${basename(path)}`);
+      renameSync(path, aside);
+      return aside;
+    });
+}
+
+/** Finds what was put aside in `directories` and not removed. */
+export function findAside(directories: readonly string[]): readonly string[] {
+  return directories.flatMap((directory) =>
+    readdirSync(directory)
+      .filter((name) => name.startsWith(PREFIX))
+      .map((name) => join(directory, name)),
+  );
+}
+
+export async function removeAside(paths: readonly string[]): Promise<void> {
+  for (const path of paths) await rm(path, { recursive: true, force: true });
+}
