@@ -1,5 +1,5 @@
 /** Text that somebody else wrote, made safe for a terminal. Pure. */
-import { visible } from '../config/render/diagnostics.ts';
+import { visible } from '../base/visible.ts';
 
 /** Returns `text` as one line in which only tabs are left of all control characters. */
 export function printable(text: string): string {

@@ -3,11 +3,12 @@
  * like anything hostile, and an exit status is a hint. Streams are not its business but attach's.
  */
 import { EmperorError } from '../base/errors.ts';
+import { visible } from '../base/visible.ts';
 import { errnoName } from '../linux/errno.ts';
 import { Connection, type ConnectionOptions, Refusal, type Request } from './connection.ts';
 import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
-import { printable, stepFailure } from './step-failure.ts';
+import { stepFailure } from './step-failure.ts';
 import { STATE, STDIO, TAG, VERB } from './wire.ts';
 
 export type InitState = 'gate' | 'running' | 'stopping';
@@ -231,12 +232,12 @@ function startFields(request: StartRequest): readonly Field[] {
 }
 
 function startFailure(request: StartRequest, { errno, detail }: Refusal): string {
-  const command = printable(request.argv[0] ?? '');
+  const command = visible(request.argv[0] ?? '');
   const name = errnoName(errno);
   if (detail === request.cwd && detail !== request.argv[0]) {
-    return `Cannot start ${command} in ${printable(detail)}: ${name}, ${CWD_HINTS[name] ?? 'the directory cannot be entered'}`;
+    return `Cannot start ${command} in ${visible(detail)}: ${name}, ${CWD_HINTS[name] ?? 'the directory cannot be entered'}`;
   }
-  const about = detail === '' || detail === request.argv[0] ? '' : ` (${printable(detail)})`;
+  const about = detail === '' || detail === request.argv[0] ? '' : ` (${visible(detail)})`;
   const hint = COMMAND_HINTS[name];
   return `Cannot start ${command}: ${name}${about}${hint ? `, ${hint}` : ''}`;
 }
@@ -257,11 +258,11 @@ const COMMAND_HINTS: Readonly<Record<string, string>> = {
 };
 
 function tooLarge(request: StartRequest, error: RangeError): string {
-  return `Cannot start ${printable(request.argv[0] ?? '')}: ${error.message}`;
+  return `Cannot start ${visible(request.argv[0] ?? '')}: ${error.message}`;
 }
 
 function reasonOf({ errno, detail }: Refusal): string {
-  return detail === '' ? errnoName(errno) : `${errnoName(errno)} (${printable(detail)})`;
+  return detail === '' ? errnoName(errno) : `${errnoName(errno)} (${visible(detail)})`;
 }
 
 function welcomeOf(fields: Fields): Welcome {

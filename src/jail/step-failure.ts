@@ -2,6 +2,7 @@
  * What an operator reads when a step of a jail plan fails: which step, which path, which errno, what to
  * do. Pure; one row for each kind of step.
  */
+import { visible } from '../base/visible.ts';
 import { errnoName } from '../linux/errno.ts';
 import type { OpName, StepOf } from './encode.ts';
 import type { JailPlan, Step } from './plan.ts';
@@ -217,7 +218,7 @@ export function stepFailure(plan: JailPlan, failed: FailedStep): string {
   // The table is total by its type; TypeScript cannot see that step.op picks the fitting row.
   const telling = TELLINGS[step.op] as Telling<Step>;
   const reason = telling.hints?.[errno]?.(step, context) ?? aboutDetail(step, context.detail);
-  return printable(
+  return visible(
     `Cannot ${telling.what(step)} in vassal ${plan.name} ` +
       `(step ${(failed.step ?? 0) + 1} \`${step.op}\`): ${errno}${reason === '' ? '' : `, ${reason}`}`,
   );
@@ -238,7 +239,7 @@ function outsideFailure(plan: JailPlan, { errno, detail }: FailedStep): string {
   const name = errnoName(errno);
   const reason = OUTSIDE_HINTS[name]?.(plan) ?? '';
   const about = [detail, reason].filter(Boolean).join('; ');
-  return printable(`Cannot make the jail of vassal ${plan.name}: ${name}${about && `, ${about}`}`);
+  return visible(`Cannot make the jail of vassal ${plan.name}: ${name}${about && `, ${about}`}`);
 }
 
 const OUTSIDE_HINTS: Readonly<Record<string, (plan: JailPlan) => string>> = {
@@ -255,12 +256,4 @@ const OUTSIDE_HINTS: Readonly<Record<string, (plan: JailPlan) => string>> = {
 function exitOfHook(command: string, detail: string): string {
   const how = detail.startsWith(`${command}: `) ? detail.slice(command.length + 2) : detail;
   return how === '' ? 'it failed' : `it ended with ${how}`;
-}
-
-/** Control characters as \xNN: paths and commands may come from a tenant and go to a terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => {
-    const hex = character.charCodeAt(0).toString(16).padStart(2, '0');
-    return `\\x${hex}`;
-  });
 }

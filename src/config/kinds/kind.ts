@@ -31,8 +31,6 @@ export interface Kind<T> {
   print(value: T): string;
 }
 
-export type ValueOfKind<K> = K extends Kind<infer T> ? T : never;
-
 /** A kind whose text is right or wrong as a whole. */
 export function plainKind<T>(
   described: Pick<Kind<T>, 'name' | 'expects'> & { readonly schema?: Kind<T>['schema'] },

@@ -44,11 +44,6 @@ type FieldOf<O extends Option> = O['many'] extends true
 /** The configuration that a table describes. */
 export type FieldsOf<T extends OptionTable> = { readonly [F in keyof T]: FieldOf<T[F]> };
 
-/** Returns the option that is written `key`; undefined if there is none. */
-export function findOption(table: OptionTable, key: string): Option | undefined {
-  return namesOf(table).get(key);
-}
-
 const NAMES = new WeakMap<OptionTable, ReadonlyMap<string, Option>>();
 
 /** Every spelling → its option. */

@@ -4,6 +4,7 @@
  * characters are written as escapes.
  */
 import type { Diagnostic } from '../../base/errors.ts';
+import { visible } from '../../base/visible.ts';
 
 /** Lines longer than this are cut around the caret. */
 const MAX_SHOWN = 160;
@@ -38,16 +39,4 @@ function excerptOf({ text, column }: Diagnostic): readonly string[] {
   if (column === 0) return [line];
   const lead = visible(shown.slice(0, column - 1 - start).join(''));
   return [line, `    ${before && ' '}${' '.repeat([...lead].length)}^`];
-}
-
-/** Control, format, separator characters and halves of surrogate pairs. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-
-/** Returns `text` with everything that a terminal would act upon written as `\xNN` or `\u{…}`. */
-export function visible(text: string): string {
-  return text.replaceAll(INVISIBLE, (character) => {
-    if (character === '\t') return ' ';
-    const hex = (character.codePointAt(0) ?? 0).toString(16);
-    return hex.length <= 2 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`;
-  });
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import type { JailPlan, Step } from '../../../src/jail/plan.ts';
-import { printable, stepFailure } from '../../../src/jail/step-failure.ts';
+import { stepFailure } from '../../../src/jail/step-failure.ts';
 import { errnoName } from '../../../src/linux/errno.ts';
 import { ONE_OF_EACH } from '../../support/steps.ts';
 
@@ -89,11 +89,5 @@ describe('stepFailure()', () => {
 
   test('lets no control character through to a terminal', () => {
     expect(sentence('mask', ERRNO.EIO, '/a\u001b]0;x\u0007\n')).toContain('/a\\x1b]0;x\\x07\\x0a');
-  });
-});
-
-describe('printable()', () => {
-  test('leaves what people write alone', () => {
-    expect(printable('sh -c "Grüße → 日本"')).toBe('sh -c "Grüße → 日本"');
   });
 });

@@ -46,6 +46,13 @@ describe('transition()', () => {
     expect(after('running', 'exited-again', 'retry', 'started')).toBe('running');
   });
 
+  test('notices a command that ends before its start was told, also when it took the place of another', () => {
+    for (const state of ['starting', 'reloading'] as const) {
+      expect(after(state, 'exited-again', 'started')).toBe('backoff');
+      expect(after(state, 'exited-final', 'started')).toBe('stopping');
+    }
+  });
+
   test('holds a refused start until something changes', () => {
     expect(after('starting', 'start-refused', 'retry')).toBe('failed');
     expect(after('failed', 'begin')).toBe('starting');
