@@ -152,6 +152,11 @@ const REFUSALS: Readonly<Record<RefusedFile, (detail: string) => Fault>> = {
     message: 'this is a symbolic link that leads nowhere',
     hint: 'remove the link, or make the file that it names',
   }),
+  'symlink-foreign': (detail) => ({
+    code: 'file-link',
+    message: `this is a symbolic link to somebody else's file: ${detail}`,
+    hint: 'copy the file, or have its owner or root make the link (chown -h)',
+  }),
   'too-large': (detail) => ({
     code: 'file-size',
     message: `the file is too large: ${detail}`,

@@ -2,7 +2,7 @@
  * Starts the emperor: opens what it needs, takes over what runs, reads the files, governs. The API is put
  * on top by the caller (cli/run.ts), since imports go down only.
  */
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
@@ -17,6 +17,7 @@ import { loadSeccompFilter } from '../jail/seccomp.ts';
 import { flock } from '../linux/flock.ts';
 import { Poller } from '../linux/poller.ts';
 import { Administration } from './administration.ts';
+import { makeDirectories } from './directories.ts';
 import { Emperor } from './emperor.ts';
 import type { Governor } from './governor.ts';
 import { LauncherKeeper } from './launcher-keeper.ts';
@@ -173,15 +174,6 @@ function departure({ emperor, watch, launcher, scope }: Open): {
       return leaving;
     },
   };
-}
-
-function makeDirectories(config: EmperorConfig): void {
-  for (const path of [config.runDirectory, config.stateDirectory]) {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  }
-  for (const path of [config.logDirectory, config.homesDirectory]) {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-  }
 }
 
 function lockRunDirectory(config: EmperorConfig, scope: Scope): void {

@@ -148,7 +148,15 @@ const MASKED = [
   '/proc/timer_list',
   '/proc/timer_stats',
 ];
-const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+const READ_ONLY = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  // Everybody may have the kernel watch the whole machine's pressure, once for each descriptor.
+  '/proc/pressure',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+];
 
 const DEVICES: readonly (readonly [string, number, number])[] = [
   ['null', 1, 3],

@@ -5,7 +5,8 @@
  *
  * Nothing that is not a plain file is opened: opening a device can do things, and a FIFO could hang.
  * A symbolic link is followed only if it ends in the same directory or below, and the kernel guarantees
- * that (openat2, RESOLVE_BENEATH), so a link swapped between check and use leads nowhere.
+ * that (openat2, RESOLVE_BENEATH), so a link swapped between check and use leads nowhere. And only if root or the
+ * target's owner made it: whoever may make names in the directory must not speak for somebody else.
  */
 import {
   type BigIntStats,
@@ -29,6 +30,7 @@ export type RefusedFile =
   | 'socket'
   | 'symlink-out'
   | 'symlink-broken'
+  | 'symlink-foreign'
   | 'too-large'
   | 'unreadable';
 
@@ -75,7 +77,7 @@ export function readUnderLease(path: string, options: LeaseOptions): LeaseResult
 function openPlainFile(path: string): number | LeaseResult {
   const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (!found) return { kind: 'missing' };
-  if (found.isSymbolicLink()) return openLinked(path);
+  if (found.isSymbolicLink()) return openLinked(path, found.uid);
   return kindRefusal(found) ?? openSync(path, OPEN_FLAGS);
 }
 
@@ -120,7 +122,7 @@ function readUpTo(fd: number, limit: number): Buffer {
   return Buffer.from(buffer.subarray(0, length));
 }
 
-function openLinked(path: string): number | LeaseResult {
+function openLinked(path: string, linkOwner: bigint): number | LeaseResult {
   const directory = realpathSync(dirname(path));
   let inside: string;
   try {
@@ -137,12 +139,20 @@ function openLinked(path: string): number | LeaseResult {
   const refusal = kindRefusal(target);
   if (refusal) return refusal;
   try {
-    return openBeneath(directory, inside, OPEN_FLAGS);
+    return ownedLink(openBeneath(directory, inside, OPEN_FLAGS), linkOwner);
   } catch (error) {
     // Changed since it was resolved, or a kernel before 5.6: not followed.
     if (isErrno(error, 'EXDEV', 'ELOOP', 'EAGAIN', 'ENOSYS')) return leadsOut();
     throw error;
   }
+}
+
+/** A link lends its target's owner to another name, which only root and that owner may do. */
+function ownedLink(fd: number, linkOwner: bigint): number | LeaseResult {
+  const { uid } = fstatSync(fd, { bigint: true });
+  if (linkOwner === 0n || linkOwner === uid) return fd;
+  closeSync(fd);
+  return refused('symlink-foreign', `uid ${linkOwner} made a link to a file of uid ${uid}`);
 }
 
 function kindRefusal(stat: BigIntStats): LeaseResult | undefined {

@@ -21,7 +21,7 @@ import { join, resolve } from 'node:path';
 import { membershipMount } from '../../src/cgroup/membership-mount.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const BINARY = join(ROOT, 'bin/emperor');
+export const BINARY = join(ROOT, 'bin/emperor');
 export const BOOKWORM = join(ROOT, 'distros');
 
 export interface Answer {
