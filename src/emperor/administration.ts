@@ -198,9 +198,20 @@ export class Administration implements Governor {
     const before = vassal.wanted?.hash;
     await this.#host.look(vassal.name);
     await this.#emperor.upToDate;
+    this.#refuseInvalid(vassal.name, 'reload');
     if (vassal.wanted?.hash !== before) return;
     if (vassal.state === 'running' || vassal.state === 'backoff') return vassal.reload();
     throw new EmperorError('conflict', `Cannot reload ${vassal.name}: it is ${vassal.state}`);
+  }
+
+  /** What runs is the last good text: whoever asks for the file's own must hear why he does not get it. */
+  #refuseInvalid(name: string, verb: string): void {
+    const entry = this.#realm.entries.get(name);
+    if (entry?.desired.kind !== 'invalid') return;
+    const { diagnostics, file } = entry;
+    throw new EmperorError('bad-config', `Cannot ${verb} ${name}: ${file} has errors`, {
+      diagnostics,
+    });
   }
 
   async #setFrozen(vassal: Vassal, from: VassalState): Promise<void> {

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { Semaphore } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { bootId } from '../linux/proc.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
@@ -21,7 +22,7 @@ import { Waiters } from './waiters.ts';
 /** What run.ts opened for the vassals. */
 export type RealmHost = Omit<
   VassalHost,
-  'planJail' | 'commandLine' | 'onChange' | 'runDirectory' | 'backoff'
+  'planJail' | 'commandLine' | 'onChange' | 'runDirectory' | 'backoff' | 'hookedStartLimit'
 > & {
   readonly log: Log;
   readonly seccompFilter: Uint8Array;
@@ -29,6 +30,9 @@ export type RealmHost = Omit<
 
 /** States in which nothing of a vassal is left. */
 const AT_REST = ['stopped', 'failed'];
+
+/** Vassals with hooks that are being started at the same time: hooks mostly wait. */
+const HOOKED_STARTS = 64;
 
 export class Realm {
   readonly vassalHost: VassalHost;
@@ -67,6 +71,7 @@ export class Realm {
       ...host,
       runDirectory: join(config.runDirectory, 'vassals'),
       backoff: () => this.config.throttle,
+      hookedStartLimit: new Semaphore(HOOKED_STARTS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),

@@ -48,6 +48,8 @@ export interface Past {
 
 export interface VassalHost extends JailHost, RetryHost {
   readonly startLimit: Semaphore;
+  /** For starts with hooks, which may take their time: they delay only their like. */
+  readonly hookedStartLimit: Semaphore;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
@@ -328,11 +330,16 @@ export class Vassal {
   async #launch(): Promise<void> {
     if (this.#hasRemains) await this.#clean();
     try {
-      await this.#host.startLimit.run(() => this.#start());
+      await this.#startLimit().run(() => this.#start());
     } catch (error) {
       if (!this.#jail) await this.#clean();
       this.#startFailed(error);
     }
+  }
+
+  #startLimit(): Semaphore {
+    const hasHooks = (this.#wanted ?? this.#applied)?.config.execAsRoot.length;
+    return hasHooks ? this.#host.hookedStartLimit : this.#host.startLimit;
   }
 
   async #start(): Promise<void> {
