@@ -32,6 +32,8 @@ export interface JailHost {
 const SIGKILL = 9;
 /** An init that was told to stop gets this long beyond its grace before it is killed. */
 const STOP_MARGIN_MS = 2000;
+/** An init that closed its connection has this long to end by itself. */
+const LOST_AFTER_MS = 1000;
 /** How often a cgroup that will not empty is killed and looked at again. */
 const SWEEP_INTERVAL_MS = 50;
 /** After this long the log names what cannot be killed, once. */
@@ -48,6 +50,7 @@ export class Jail {
   readonly #pidfd: number;
   readonly #died: Promise<void>;
   #isDead = false;
+  #isReleased = false;
 
   /** Called for each exit of a process inside. */
   onExit: (exit: SlotExit) => void = () => {};
@@ -74,6 +77,23 @@ export class Jail {
       });
     });
     this.init.onExit((exit) => this.onExit(exit));
+    this.init.onClose(() => this.#lost());
+  }
+
+  /**
+   * The connection has ended, usually a moment before init does. An init that lives on cannot be spoken to:
+   * nobody would hear of its exits, and nobody could stop it in order.
+   */
+  #lost(): void {
+    if (this.#isDead || this.#isReleased) return;
+    this.#host.clock.after(LOST_AFTER_MS, () => {
+      if (this.#isDead || this.#isReleased) return;
+      this.#host.log.error(
+        { vassal: this.name, pid: this.pid },
+        'init hung up and lives; ending it',
+      );
+      this.#sigkill();
+    });
   }
 
   get isDead(): boolean {
@@ -158,6 +178,7 @@ export class Jail {
 
   /** Lets go of it without ending it. */
   release(): void {
+    this.#isReleased = true;
     this.onDeath = () => {};
     this.init.close();
   }
