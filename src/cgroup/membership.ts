@@ -32,6 +32,8 @@ export interface Membership {
   remove(name: string): boolean;
   /** Names that have a cgroup. */
   names(): readonly string[];
+  /** Removes the parent of all, unless it is in use; nothing can be created after it. */
+  dissolve(): void;
 }
 
 export const LEAVES = ['init', 'payload'] as const;
@@ -75,6 +77,7 @@ function commonDriver(root: string, listDirectories: (path: string) => readonly 
       return [...LEAVES, ''].every((leaf) => removeDirectory(place(name, leaf)));
     },
     names: () => listDirectories(root).map(nameOf),
+    dissolve: () => void removeDirectory(root),
   };
 }
 

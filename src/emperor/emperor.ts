@@ -131,6 +131,7 @@ export class Emperor {
     await this.#realm.waiters.until(() =>
       all.every(({ state }) => state === 'stopped' || state === 'failed') ? true : undefined,
     );
+    this.#realm.vassalHost.membership.dissolve();
   }
 
   /** Lets go of everything that runs. */

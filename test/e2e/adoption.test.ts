@@ -210,6 +210,7 @@ test('`shutdown --stop-vassals` ends vassals and launcher, and leaves nothing', 
   expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
   await until(() => !isAlive(pid ?? 0) && !isAlive(launcher), 'all end');
   expect(runningInits()).toEqual([]);
+  expect(existsSync(join('/sys/fs/cgroup/unified', emperor.cgroupParent))).toBe(false);
 });
 
 test('SIGINT, as Ctrl-C on a terminal sends it, stops everything and says so', async () => {

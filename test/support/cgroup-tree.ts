@@ -1,5 +1,12 @@
 /** A cgroup parent of the test's own: what it starts is below it, so that it can be counted and ended. */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../src/base/errors.ts';
 import { type MembershipMount, membershipMount } from '../../src/cgroup/membership-mount.ts';
@@ -39,7 +46,8 @@ export function makeCgroupTree(name: string): CgroupTree {
         return pids().length === 0;
       });
       for (const one of [...directories()].reverse()) rmdirSync(one);
-      rmdirSync(path);
+      // An emperor that stopped everything has removed it.
+      if (existsSync(path)) rmdirSync(path);
     },
   };
 }
