@@ -35,6 +35,28 @@ describe('Identities', () => {
     expect(identities.find('root-owned')).toBeUndefined();
   });
 
+  test('gives nobody a uid that a file gives to another, within the range until it is released', () => {
+    const identities = new Identities(RANGE);
+    identities.give('file', 200_000);
+    expect(identities.allocate('own')).toBe(200_001);
+    identities.give('file', null);
+    expect(identities.ownerOf(200_000)).toBe('file');
+    identities.release('file');
+    expect(identities.ownerOf(200_000)).toBeUndefined();
+  });
+
+  test('knows whose a uid beyond the range is as long as a file gives it, and the first keeps it', () => {
+    const identities = new Identities(RANGE);
+    identities.give('first', 5000);
+    identities.give('second', 5000);
+    expect(identities.ownerOf(5000)).toBe('first');
+    identities.give('first', 5001);
+    expect(identities.ownerOf(5000)).toBeUndefined();
+    expect(identities.ownerOf(5001)).toBe('first');
+    identities.give('second', null);
+    expect(identities.ownerOf(5001)).toBe('first');
+  });
+
   test('says so when the range is used up, and gives out again what was released', () => {
     const identities = new Identities(RANGE);
     for (const name of ['a', 'b', 'c', 'd']) identities.allocate(name);
