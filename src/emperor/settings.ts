@@ -10,6 +10,7 @@ import { type Diagnostic, EmperorError, isErrno, messageOf } from '../base/error
 import { type EmperorConfig, loadEmperorConfig } from '../config/emperor-config.ts';
 import { isDistroName } from '../distro/names.ts';
 import { lookupGroup, lookupUser } from '../linux/accounts.ts';
+import { isBeingWritten } from '../linux/lease.ts';
 import { listDirectories } from './listing.ts';
 import { textFault } from './read-vassal-file.ts';
 import type { FileOwner } from './sighting.ts';
@@ -17,6 +18,8 @@ import type { FileOwner } from './sighting.ts';
 const MAX_INCLUDE_BYTES = 64 * 1024;
 /** Events only say when to look; what they lose is found that late. */
 const RESCAN_MS = 5000;
+/** A file that was being written is looked at again after this. */
+const RETRY_MS = 200;
 
 export interface Settings {
   readonly config: EmperorConfig;
@@ -34,6 +37,9 @@ export class SettingsFile {
   readonly #watchers: FSWatcher[] = [];
   readonly #rescanMs: number;
   #rescan: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #hasLoaded = false;
+  #look: () => void = () => {};
 
   constructor(iniFile: string, overrides: readonly string[], rescanMs = RESCAN_MS) {
     this.#file = resolve(iniFile);
@@ -41,7 +47,10 @@ export class SettingsFile {
     this.#rescanMs = rescanMs;
   }
 
-  /** Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid. */
+  /**
+   * Reads and resolves emperor.ini. Throws `bad-config` with all diagnostics where it is not valid, and, but for
+   * the first time, where a writer is at it or at an included file: half a file may be valid.
+   */
   load(): Settings {
     this.#note(this.#file);
     const { config, diagnostics } = loadEmperorConfig({
@@ -53,10 +62,26 @@ export class SettingsFile {
       lookupGroup,
       listDistros: this.#listDistros,
     });
+    const unsettled = this.#hasLoaded ? this.#findUnsettled() : undefined;
+    if (unsettled !== undefined) {
+      throw new EmperorError('bad-config', `Cannot use ${unsettled}: it is being written`);
+    }
+    if (config) this.#hasLoaded = true;
     if (config) return { config, diagnostics };
     throw new EmperorError('bad-config', `Cannot use ${this.#file}: it has errors`, {
       diagnostics,
     });
+  }
+
+  /** A file that is, or was, being written while we read; it is looked at again soon. */
+  #findUnsettled(): string | undefined {
+    const found = [...this.#looks].find(([path, look]) => look !== lookOf(path) || isOpen(path));
+    if (!found) return undefined;
+    const [path] = found;
+    this.#looks.set(path, 'being written');
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#look(), RETRY_MS).unref();
+    return path;
   }
 
   /** Reads an operator's include file, and has it watched from now on. */
@@ -90,11 +115,11 @@ export class SettingsFile {
       this.#watchers.push(distros);
     }
     await Promise.all(this.#watchers.map((watcher) => isReady(watcher, onChange)));
-    const look = () => {
+    this.#look = () => {
       if (this.#hasChanged()) onChange();
     };
-    look();
-    this.#rescan = setInterval(look, this.#rescanMs).unref();
+    this.#look();
+    this.#rescan = setInterval(this.#look, this.#rescanMs).unref();
   }
 
   /** Compares with what was seen last, and sees: a file that nobody reads any more is told of once. */
@@ -108,6 +133,7 @@ export class SettingsFile {
 
   async close(): Promise<void> {
     clearInterval(this.#rescan);
+    clearTimeout(this.#retry);
     await Promise.all(this.#watchers.map((watcher) => watcher.close()));
   }
 }
@@ -120,6 +146,16 @@ function isReady(watcher: FSWatcher, onChange: () => void): Promise<void> {
 
 function distrosIn(directory: string): readonly string[] {
   return listDirectories(directory).filter(isDistroName).sort();
+}
+
+function isOpen(path: string): boolean {
+  try {
+    return isBeingWritten(path);
+  } catch (error) {
+    // Gone, or closed to us: whoever reads it says so.
+    if (typeof (error as { code?: unknown }).code === 'string') return false;
+    throw error;
+  }
 }
 
 /** Changes whenever the file is written, replaced or becomes readable. */

@@ -74,6 +74,18 @@ export function readUnderLease(path: string, options: LeaseOptions): LeaseResult
   }
 }
 
+/** Tells whether somebody has `path` open for writing; false where leases do not work. Throws Node's errors. */
+export function isBeingWritten(path: string): boolean {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const leased = tryLease(fd);
+    if (leased === true) releaseLease(fd);
+    return leased === 'busy';
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function openPlainFile(path: string): number | LeaseResult {
   const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (!found) return { kind: 'missing' };

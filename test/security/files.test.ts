@@ -3,14 +3,17 @@ import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -102,6 +105,30 @@ describe('uids', () => {
     emperor.apply('own', IDLE);
     expect(status('given').uid).toBe(next);
     expect(status('own').uid).not.toBe(next);
+  });
+});
+
+describe('emperor.ini', () => {
+  test('is not believed while somebody is writing it, and applied soon after', async () => {
+    // The CLI would look for it in the file.
+    const socket = join(emperor.directory, 'run/emperor.sock');
+    const whole = readFileSync(emperor.ini, 'utf8');
+    const half = whole.slice(0, whole.indexOf(emperor.vassals) + emperor.vassals.length - 1);
+    const conditions = () =>
+      emperor.json<{ conditions: readonly string[] }>('--socket', socket, 'stats').conditions;
+    const fd = openSync(emperor.ini, 'w');
+    writeSync(fd, half);
+    await until(() => conditions().join().includes('it is being written'), 'the writer is noticed');
+    expect(conditions()).toEqual([
+      `Cannot use ${emperor.ini}: it is being written; the last good configuration stays in force`,
+    ]);
+    writeSync(fd, `${whole.slice(half.length)}vassal-set = env=WHOLE=yes\n`);
+    closeSync(fd);
+    await until(
+      () => emperor.cli('exec', 'blog', '--', 'env').stdout.includes('WHOLE=yes'),
+      'the whole is applied',
+    );
+    expect(conditions()).toEqual([]);
   });
 });
 
