@@ -3,7 +3,7 @@
  * a new vassal of that name may come while they are being removed; what an emperor had put aside when it was
  * killed is removed by the next one.
  */
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -16,8 +16,15 @@ export function setAside(paths: readonly string[]): readonly string[] {
     .map((path) => {
       const aside = join(dirname(path), `${PREFIX}${process.pid}-${basename(path)}`);
       renameSync(path, aside);
+      takeOver(aside);
       return aside;
     });
+}
+
+/** A user of the host with that uid could else put links in the way of what root removes. */
+function takeOver(path: string): void {
+  lchownSync(path, 0, 0);
+  if (lstatSync(path).isDirectory()) chmodSync(path, 0o700);
 }
 
 /** Finds what was put aside in `directories` and not removed. */

@@ -50,7 +50,7 @@ const OPERANDS: Operands = {
   listen: (step) => [source(step)],
   private: none,
   root: (step) => [source(step)],
-  proc: (step) => [target(step)],
+  proc: (step) => [target(step), [TAG.NUMBER, step.hidesOthers ? 1 : 0]],
   tmpfs: (step) => [
     target(step),
     [TAG.LENGTH, step.sizeBytes],

@@ -26,7 +26,12 @@ export type Step =
   | { readonly op: 'listen'; readonly source: string }
   | { readonly op: 'private' }
   | { readonly op: 'root'; readonly source: string }
-  | { readonly op: 'proc'; readonly target: string }
+  | {
+      readonly op: 'proc';
+      readonly target: string;
+      /** Others' processes; where init is among them nobody could see it. */
+      readonly hidesOthers: boolean;
+    }
   | {
       readonly op: 'tmpfs';
       readonly target: string;
@@ -284,7 +289,7 @@ function planMounts(spec: JailSpec): readonly Step[] {
   return [
     { op: 'root', source: spec.distro },
     ...DEVICE_STEPS,
-    { op: 'proc', target: '/proc' },
+    { op: 'proc', target: '/proc', hidesOthers: !spec.namespaces.includes('pid') },
     // Before /proc/sys is made read-only: in the host's /proc a name is looked up among those of all vassals.
     ...(spec.namespaces.includes('net') ? SYSCTL_STEPS : []),
     ...PROC_COVER_STEPS,

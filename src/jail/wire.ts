@@ -107,7 +107,7 @@ export const OP = {
   LISTEN: 4, // SOURCE path of init.sock
   PRIVATE: 5, // all mounts private
   ROOT: 6, // SOURCE distro directory: cloned read-only as the new root
-  PROC: 7, // TARGET
+  PROC: 7, // TARGET, NUMBER 1: hides the processes of others
   TMPFS: 8, // TARGET, LENGTH bytes, COUNT inodes, MODE, FLAGS
   DEVPTS: 9, // TARGET, COUNT max ptys
   MQUEUE: 10, // TARGET

@@ -15,7 +15,7 @@ const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
   log: () => ({ op: 'log', source: '/nowhere/log/x', uid: 1, gid: 1, maxBytes: 1e6, files: 2 }),
   listen: () => ({ op: 'listen', source: '/nowhere/init.sock' }),
   root: () => ({ op: 'root', source: '/nowhere' }),
-  proc: () => ({ op: 'proc', target: '/nowhere' }),
+  proc: () => ({ op: 'proc', target: '/nowhere', hidesOthers: false }),
   tmpfs: (step) => ({ ...step, target: '/nowhere' }) as Step,
   devpts: () => ({ op: 'devpts', target: '/nowhere', max: 4 }),
   mqueue: () => ({ op: 'mqueue', target: '/nowhere' }),

@@ -470,6 +470,16 @@ describe('namespaces that are left out', () => {
     expect(w.membership.payloadPids(jail.plan.name)).toEqual([started.pid]);
   });
 
+  test('without pid the processes of others are hidden all the same', async () => {
+    const jail = await vassal({ namespaces: ['fs', 'ipc', 'uts', 'net'] });
+    await jail.run(['/bin/looks', '/tmp']);
+    const seen = linesOf(jail).map(({ text }) => text);
+    expect(seen).toContain('end');
+    // Positive control: it is the host's numbering, in which PID 1 is not its init.
+    expect(seen.find((line) => line.startsWith('pid '))).not.toBe('pid 2');
+    expect(seen).toContain('init errno 2');
+  });
+
   test('without fs a process sees the host’s files', async () => {
     const jail = await vassal({ namespaces: ['ipc', 'uts', 'net', 'pid'] });
     const file = join(w.directory, 'seen');

@@ -14,7 +14,7 @@ export const ONE_OF_EACH: readonly Step[] = [
   { op: 'listen', source: '/run/emperor/vassals/blog/init.sock' },
   { op: 'private' },
   { op: 'root', source: '/distros/bookworm' },
-  { op: 'proc', target: '/proc' },
+  { op: 'proc', target: '/proc', hidesOthers: true },
   { op: 'tmpfs', target: '/tmp', sizeBytes: 65536, inodes: 64, mode: 0o1777, flags: ['nosuid'] },
   { op: 'devpts', target: '/dev/pts', max: 64 },
   { op: 'mqueue', target: '/dev/mqueue' },

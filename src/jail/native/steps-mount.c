@@ -107,7 +107,9 @@ static bool step_file_system(const struct step *step) {
   char target[PATH_BYTES], options[128] = "";
   if (!text_of(step, TAG_TARGET, target)) return false;
   switch (step->op) {
-    case OP_PROC: return mount_new("proc", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    case OP_PROC:
+      if (number_of(step, TAG_NUMBER)) strcpy(options, "hidepid=2");
+      return mount_new("proc", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
     case OP_MQUEUE: return mount_new("mqueue", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     case OP_DEVPTS:
       snprintf(options, sizeof options, "newinstance,ptmxmode=0666,mode=0620,gid=5,max=%llu",

@@ -29,7 +29,7 @@ describe('stepFields()', () => {
       listen: ['SOURCE'],
       private: [],
       root: ['SOURCE'],
-      proc: ['TARGET'],
+      proc: ['TARGET', 'NUMBER'],
       tmpfs: ['TARGET', 'LENGTH', 'COUNT', 'MODE', 'FLAGS'],
       devpts: ['TARGET', 'COUNT'],
       mqueue: ['TARGET'],
