@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -116,7 +116,11 @@ describe('a process with a poller', () => {
   const run = (body: string): string => {
     const file = join(tmpdir(), `emperor-poller-${process.pid}.mjs`);
     writeFileSync(file, `import { Poller } from ${JSON.stringify(module)};\n${body}`);
-    return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 });
+    try {
+      return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 });
+    } finally {
+      rmSync(file);
+    }
   };
 
   it('ends by itself when nothing else is left to do', () => {
