@@ -402,9 +402,15 @@ describe('a terminal', () => {
   });
 
   test('can be asked for without having one: the end of input is the end for the command', async () => {
-    const ended = await run(['/bin/hears'], { with: ['--tty'] }, 'one\ntwo');
-    expect(ended.status).toBe(0);
-    expect(ended.stdout).toMatch(/size 80 24\r\n.*ready\r\n.*line one\r\n.*two.*end\r\n$/s);
+    const child = attach(['/bin/hears'], { with: ['--tty'] });
+    const isHeard = heard(child);
+    const ended = outcome(child);
+    // Before that, the terminal's echo could come between the command's own words.
+    await isHeard('ready');
+    child.stdin?.end('one\ntwo');
+    const { status, stdout } = await ended;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/size 80 24\r\nready\r\n.*line one\r\n.*two.*end\r\n$/s);
   });
 
   test('hangs up with us: what runs on it gets SIGHUP', async () => {
