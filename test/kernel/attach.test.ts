@@ -4,31 +4,26 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { launch, socketOf, type TestJail } from '../support/jail.ts';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { socketOf, type TestJail } from '../support/jail.ts';
+import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
-import { type World, world } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 const { signals } = constants;
 
 let w: World;
 let program: string;
 let jail: TestJail;
-let names = 0;
 
+const { vassal } = useJails('a', (given) => {
+  w = given;
+});
 beforeAll(async () => {
-  w = await world();
-  w.tinyDistro();
   program = (await w.launcher()).program;
-  w.settle();
 });
-afterAll(() => w.close());
 beforeEach(async () => {
-  jail = await launch(w, w.plan(`a${++names}`));
-});
-afterEach(async () => {
-  await jail.stop();
-  expect(await w.leaks()).toEqual([]);
+  jail = await vassal();
 });
 
 interface Options {
@@ -246,7 +241,7 @@ describe('streams', () => {
     const hasEnded = new Promise<void>((resolve) => {
       jail.init.onExit(({ label }) => label === 'late' && resolve());
     });
-    const may = join(w.directory, `may-read-${names}`);
+    const may = join(w.directory, `may-read-${jail.plan.name}`);
     // What the pipes between hold, so that the command ends while nobody reads.
     const line = commandOf(['/bin/says', '-b', '80000', 'end'], { with: ['--label', 'late'] });
     const reader = `{ until test -e ${may}; do sleep 0.02; done; cat; }`;

@@ -3,17 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { SlotExit } from '../../src/jail/init-client.ts';
 import { STDIO, TAG, VERB } from '../../src/jail/wire.ts';
-import {
-  forget,
-  launch,
-  launchToGate,
-  logLines,
-  socketOf,
-  type TestJail,
-} from '../support/jail.ts';
+import { forget, launch, logLines, socketOf, type TestJail } from '../support/jail.ts';
+import { useJails } from '../support/jails.ts';
 import { type RawPeer, rawPeer } from '../support/raw-peer.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
@@ -23,36 +17,15 @@ const MAX_SLOTS = 256;
 const MAX_PEERS = 256;
 
 let w: World;
-let names = 0;
-const jails: TestJail[] = [];
+const { freshName, vassal, gate, own } = useJails('i', (given) => {
+  w = given;
+});
+
 const peers: RawPeer[] = [];
-
-beforeAll(async () => {
-  w = await world();
-  w.tinyDistro();
-  await w.launcher();
-  w.settle();
-});
-afterAll(() => w.close());
-afterEach(async () => {
+// Before the jails are stopped: what is registered last is done first.
+afterEach(() => {
   for (const peer of peers.splice(0)) peer.close();
-  for (const jail of jails.splice(0)) await jail.stop();
-  expect(await w.leaks()).toEqual([]);
 });
-
-type Changes = Parameters<World['plan']>[1];
-
-async function vassal(changes: Changes = {}): Promise<TestJail> {
-  const jail = await launch(w, w.plan(`i${++names}`, changes));
-  jails.push(jail);
-  return jail;
-}
-
-async function gate(): Promise<TestJail> {
-  const jail = await launchToGate(w, w.plan(`i${++names}`));
-  jails.push(jail);
-  return jail;
-}
 
 async function peerOf(jail: TestJail): Promise<RawPeer> {
   const peer = await rawPeer(socketOf(w, jail.plan.name));
@@ -127,7 +100,7 @@ describe('the gate', () => {
   test('refuses a GO that comes while hooks still run', async () => {
     const done = join(w.directory, 'hook-may-end');
     const hook = `until test -e ${done}; do sleep 0.01; done`;
-    const plan = w.plan(`i${++names}`, { hooks: [hook] });
+    const plan = w.plan(freshName(), { hooks: [hook] });
     const { client } = await w.launcher();
     const launching = client.launch(plan);
     const early = await until('it listens', () =>
@@ -371,9 +344,7 @@ describe('the log', () => {
     for (let i = 0; i < 60; i++) await many.run(['/bin/says', 'y'.repeat(500)]);
     expect(sizes(many)).toHaveLength(6);
     await many.stop();
-    jails.splice(0);
-    const few = await launch(w, w.plan(many.plan.name, { logMaxBytes: 4096, logFiles: 2 }));
-    jails.push(few);
+    const few = own(await launch(w, w.plan(many.plan.name, { logMaxBytes: 4096, logFiles: 2 })));
     for (let i = 0; i < 20; i++) await few.run(['/bin/says', 'z'.repeat(500)]);
     expect(readdirSync(join(w.paths.log, few.plan.name)).toSorted()).toEqual([
       'current',
@@ -384,13 +355,16 @@ describe('the log', () => {
 
 describe('a full disk', () => {
   test('costs lines, which are counted and told when there is room again, and nothing else', async () => {
-    const own = await world();
-    const disk = join(own.paths.log, 'disk');
+    const elsewhere = await world();
+    const disk = join(elsewhere.paths.log, 'disk');
     mkdirSync(disk);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]);
     try {
-      const plan = own.plan('full', { logDirectory: join(disk, 'full'), logMaxBytes: 1 << 20 });
-      const jail = await launch(own, plan);
+      const plan = elsewhere.plan('full', {
+        logDirectory: join(disk, 'full'),
+        logMaxBytes: 1 << 20,
+      });
+      const jail = await launch(elsewhere, plan);
       const lines = () => logLines(readFileSync(join(disk, 'full', 'current'), 'utf8'));
       writeFileSync(join(disk, 'filler'), Buffer.alloc(128 * 1024));
       for (let i = 0; i < 4; i++) await jail.run(['/bin/says', '-b', '50000', `${i}`]);
@@ -411,7 +385,7 @@ describe('a full disk', () => {
       await jail.stop();
     } finally {
       execFileSync('umount', ['--lazy', disk]);
-      await own.close();
+      await elsewhere.close();
     }
   });
 });

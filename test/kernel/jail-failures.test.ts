@@ -1,12 +1,13 @@
 /** Each step of a jail plan fails once: the operator gets a sentence, and nothing is left behind. */
 import { rmdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { OpName } from '../../src/jail/encode.ts';
 import type { JailPlan, Step } from '../../src/jail/plan.ts';
-import { forget, launch } from '../support/jail.ts';
+import { forget, forgetFailed, launch } from '../support/jail.ts';
+import { useJails } from '../support/jails.ts';
 import { makeTinyDistro } from '../support/tiny-distro.ts';
-import { type World, world } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 /** How a step is made to fail; what is left out cannot fail for root, or is no step that does a thing. */
 const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
@@ -40,19 +41,8 @@ const CANNOT_FAIL: readonly OpName[] = [
 ];
 
 let w: World;
-let names = 0;
-
-beforeAll(async () => {
-  w = await world();
-  w.tinyDistro();
-  await w.launcher();
-  w.settle();
-});
-afterAll(() => w.close());
-afterEach(async () => {
-  const { client } = await w.launcher();
-  for (const { pid, state } of await client.list()) if (state === 'ended') await client.ack(pid);
-  expect(await w.leaks()).toEqual([]);
+const { freshName } = useJails('f', (given) => {
+  w = given;
 });
 
 /** The sentence with which a launch fails; removes what an emperor would remove. */
@@ -64,21 +54,22 @@ async function failure(plan: JailPlan): Promise<string> {
     },
     (one: unknown) => one,
   );
-  await forget(w, plan.name);
+  await forgetFailed(w, plan.name);
   expect(error).toMatchObject({ code: 'jail-failed' });
   return (error as Error).message;
 }
 
 /** A plan with a hook, so that every kind of step is in it. */
-const fullPlan = () => w.plan(`f${++names}`, { hooks: ['sleep 1000 & true'] });
+const fullPlan = () => w.plan(freshName(), { hooks: ['sleep 1000 & true'] });
 
 describe('a step that fails', () => {
   const ops = Object.keys(BREAK) as OpName[];
 
   test('is tried for every kind of step that can', async () => {
-    const kinds = new Set(fullPlan().steps.map(({ op }) => op));
+    const { name, steps } = fullPlan();
+    const kinds = new Set(steps.map(({ op }) => op));
     expect([...kinds].toSorted()).toEqual([...ops, ...CANNOT_FAIL].toSorted());
-    await forget(w, `f${names}`);
+    await forget(w, name);
   });
 
   test.each(ops)('%s is told with its number and leaves nothing behind', async (op) => {
@@ -106,7 +97,7 @@ describe('a step that fails', () => {
 
 describe('a launch', () => {
   test('is refused while a vassal of that name lives', async () => {
-    const plan = w.plan(`f${++names}`);
+    const plan = w.plan(freshName());
     const jail = await launch(w, plan);
     const { client } = await w.launcher();
     await expect(client.launch(plan)).rejects.toMatchObject({
@@ -119,7 +110,7 @@ describe('a launch', () => {
   test('names the mount point that a distro lacks and how to make it', async () => {
     const distro = makeTinyDistro(join(w.paths.distros, 'lacking'));
     rmdirSync(join(distro, 'proc'));
-    expect(await failure(w.plan(`f${++names}`, { distro }))).toContain(
+    expect(await failure(w.plan(freshName(), { distro }))).toContain(
       `the distro has no directory /proc; create it with \`mkdir -p ${distro}/proc\``,
     );
   });
@@ -128,14 +119,14 @@ describe('a launch', () => {
     const distro = makeTinyDistro(join(w.paths.distros, 'symlinked'));
     rmdirSync(join(distro, 'tmp'));
     symlinkSync(w.directory, join(distro, 'tmp'));
-    expect(await failure(w.plan(`f${++names}`, { distro }))).toMatch(
+    expect(await failure(w.plan(freshName(), { distro }))).toMatch(
       /Cannot mount a tmpfs on \/tmp .*: (ELOOP|ENOTDIR)/,
     );
   });
 
   test('binds directories and regular files only', async () => {
     const bind = { source: '/dev/null', target: '/srv', readOnly: true };
-    expect(await failure(w.plan(`f${++names}`, { binds: [bind] }))).toContain(
+    expect(await failure(w.plan(freshName(), { binds: [bind] }))).toContain(
       'EINVAL, /dev/null is neither a directory nor a regular file',
     );
   });
@@ -143,7 +134,7 @@ describe('a launch', () => {
 
 describe('a hook that fails', () => {
   test('is told with its command and exit status', async () => {
-    const name = `f${++names}`;
+    const name = freshName();
     const sentence = await failure(w.plan(name, { hooks: ['true', 'echo why; exit 3'] }));
     expect(sentence).toMatch(
       /Cannot run the hook `echo why; exit 3` .* it ended with exit status 3;/,
@@ -152,7 +143,7 @@ describe('a hook that fails', () => {
   });
 
   test('partly M40: is killed when its time is over, with all it started', async () => {
-    const plan = w.plan(`f${++names}`, { hooks: ['sleep 1000 & sleep 1000'], hookTimeoutMs: 200 });
+    const plan = w.plan(freshName(), { hooks: ['sleep 1000 & sleep 1000'], hookTimeoutMs: 200 });
     const before = performance.now();
     expect(await failure(plan)).toContain('ETIMEDOUT, it was not done within 0.2 s');
     expect(performance.now() - before).toBeLessThan(3000);

@@ -11,11 +11,12 @@ import {
 } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { NamespaceName } from '../../src/jail/wire.ts';
-import { forget, launch, logLines, type TestJail } from '../support/jail.ts';
+import { forgetFailed, launch, logLines, type TestJail } from '../support/jail.ts';
+import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
-import { type World, world } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 const { errno } = constants;
 const ALL: readonly NamespaceName[] = ['fs', 'ipc', 'uts', 'net', 'pid'];
@@ -24,26 +25,9 @@ const FILE = { fs: 'mnt', ipc: 'ipc', uts: 'uts', net: 'net', pid: 'pid' } as co
 type Selectable = keyof typeof FILE;
 
 let w: World;
-let names = 0;
-const jails: TestJail[] = [];
-
-beforeAll(async () => {
-  w = await world();
-  w.tinyDistro();
-  await w.launcher();
-  w.settle();
+const { freshName, vassal } = useJails('p', (given) => {
+  w = given;
 });
-afterAll(() => w.close());
-afterEach(async () => {
-  for (const jail of jails.splice(0)) await jail.stop();
-  expect(await w.leaks()).toEqual([]);
-});
-
-async function vassal(changes: Parameters<World['plan']>[1] = {}): Promise<TestJail> {
-  const jail = await launch(w, w.plan(`p${++names}`, changes));
-  jails.push(jail);
-  return jail;
-}
 
 /** What the fixture `escapes` found, WHAT → RESULT. */
 async function attempts(jail: TestJail): Promise<ReadonlyMap<string, string>> {
@@ -223,19 +207,18 @@ describe('namespaces', () => {
     await jail.run(['/bin/forks-twice']);
     await until('the daemon runs', () => w.logOf(jail.plan.name).includes('daemon'));
     const exit = await jail.stop(100);
-    jails.splice(0);
     expect(exit.status).toBe(0);
   });
 
   test('without pid, a hook that fails leaves none of its processes', async () => {
-    const name = `p${++names}`;
+    const name = freshName();
     const plan = w.plan(name, {
       namespaces: ['fs', 'ipc', 'uts', 'net'],
       hooks: ['setsid sleep 1000 & sleep 1000 & exit 3'],
     });
     await expect(launch(w, plan)).rejects.toMatchObject({ code: 'jail-failed' });
     await until('nobody is left', () => !w.membership.isPopulated(name), 1000);
-    await forgetAll(name);
+    await forgetFailed(w, name);
   });
 
   test('M36, partly M10: ipc is empty, and what is made inside is not seen outside', async () => {
@@ -279,12 +262,6 @@ describe('namespaces', () => {
   });
 });
 
-async function forgetAll(name: string): Promise<void> {
-  const { client } = await w.launcher();
-  for (const { pid, state } of await client.list()) if (state === 'ended') await client.ack(pid);
-  await forget(w, name);
-}
-
 describe('hooks', () => {
   test('M40: run in order, as root, in the new namespaces, before privileges are dropped', async () => {
     const jail = await vassal({
@@ -302,11 +279,11 @@ describe('hooks', () => {
   });
 
   test('M40: one that fails is the last, and nothing of the tenant has run', async () => {
-    const plan = w.plan(`p${++names}`, { hooks: ['echo one', 'echo two; false', 'echo three'] });
+    const plan = w.plan(freshName(), { hooks: ['echo one', 'echo two; false', 'echo three'] });
     await expect(launch(w, plan)).rejects.toMatchObject({ code: 'jail-failed' });
     const texts = logLines(w.logOf(plan.name)).map(({ text }) => text);
     expect(texts).toEqual(['one', 'two']);
-    await forgetAll(plan.name);
+    await forgetFailed(w, plan.name);
   });
 
   test('M40: their output may be large, and costs no memory', async () => {

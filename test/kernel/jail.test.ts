@@ -2,11 +2,12 @@
 import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { InitClient } from '../../src/jail/init-client.ts';
-import { launch, launchToGate, logLines, socketOf, type TestJail } from '../support/jail.ts';
+import { launchToGate, logLines, socketOf, type TestJail } from '../support/jail.ts';
+import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
-import { type World, world } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 const { signals } = constants;
 /** Signals whose default action does not end a process. */
@@ -18,35 +19,9 @@ const DEADLY = Array.from({ length: 64 }, (_, index) => index + 1).filter(
 );
 
 let w: World;
-let names = 0;
-const open: TestJail[] = [];
-
-beforeAll(async () => {
-  w = await world();
-  w.tinyDistro();
-  await w.launcher();
-  w.settle();
+const { freshName, vassal, gate, own } = useJails('v', (given) => {
+  w = given;
 });
-afterAll(() => w.close());
-afterEach(async () => {
-  for (const jail of open.splice(0)) await jail.stop();
-  expect(await w.leaks()).toEqual([]);
-});
-
-const freshName = () => `v${++names}`;
-
-/** A running vassal, stopped and checked for leaks after the test. */
-async function vassal(changes: Parameters<World['plan']>[1] = {}): Promise<TestJail> {
-  const jail = await launch(w, w.plan(freshName(), changes));
-  open.push(jail);
-  return jail;
-}
-
-async function gate(changes: Parameters<World['plan']>[1] = {}): Promise<TestJail> {
-  const jail = await launchToGate(w, w.plan(freshName(), changes));
-  open.push(jail);
-  return jail;
-}
 
 const linesOf = (jail: TestJail) => logLines(w.logOf(jail.plan.name));
 
@@ -79,8 +54,7 @@ describe('the gate', () => {
     const steps = plan.steps.map((step) =>
       step.op === 'gate' ? { ...step, timeoutMs: 200 } : step,
     );
-    const jail = await launchToGate(w, { ...plan, steps });
-    open.push(jail);
+    const jail = own(await launchToGate(w, { ...plan, steps }));
     expect(await jail.ended).toMatchObject({ status: 0 });
   });
 

@@ -22,7 +22,7 @@ export interface TestJail {
   look(...directories: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
   /** Resolves when init has ended, however. */
   readonly ended: Promise<ChildExit>;
-  /** Ends it by STOP and removes what an emperor would remove; resolves to how init ended. */
+  /** Ends it by STOP and removes what an emperor would remove; resolves to how init ended. Once: later calls get that end. */
   stop(graceMs?: number): Promise<ChildExit>;
 }
 
@@ -66,6 +66,13 @@ export async function forget(world: World, name: string, pid?: number): Promise<
   rmSync(join(world.paths.run, 'vassals', name), { recursive: true, force: true });
 }
 
+/** Does the same after a launch that failed, whose pid is not known. */
+export async function forgetFailed(world: World, name: string): Promise<void> {
+  const { client } = await world.launcher();
+  for (const { pid, state } of await client.list()) if (state === 'ended') await client.ack(pid);
+  await forget(world, name);
+}
+
 function jailOf(
   world: World,
   base: Pick<TestJail, 'plan' | 'pid' | 'startTime' | 'init' | 'ended'>,
@@ -88,6 +95,14 @@ function jailOf(
     await init.ack(started.slot);
     return exit;
   };
+  const stop = async (graceMs: number) => {
+    if (existsSync(`/proc/${pid}`)) await init.stop({ graceMs }).catch(unlessGone);
+    const exit = await ended;
+    init.close();
+    await forget(world, plan.name, pid);
+    return exit;
+  };
+  let stopped: Promise<ChildExit> | null = null;
   let looks = 0;
   return {
     ...base,
@@ -99,12 +114,9 @@ function jailOf(
       await run(['/bin/looks', ...directories], { label });
       return valuesOf(logLines(world.logOf(plan.name)).filter((line) => line.label === label));
     },
-    async stop(graceMs = 0) {
-      if (existsSync(`/proc/${pid}`)) await init.stop({ graceMs }).catch(unlessGone);
-      const exit = await ended;
-      init.close();
-      await forget(world, plan.name, pid);
-      return exit;
+    stop(graceMs = 0) {
+      stopped ??= stop(graceMs);
+      return stopped;
     },
   };
 }
