@@ -35,14 +35,7 @@ beforeAll(async () => {
   mkdirSync(nativeDirectory);
   copyFileSync(join(NATIVE_DIRECTORY, 'emperor-init-asan'), join(nativeDirectory, 'emperor-init'));
   // The world's own launcher is then the one that runs.
-  const { client } = await startLauncher({
-    runDirectory: w.paths.run,
-    stateDirectory: w.paths.state,
-    logDirectory: w.paths.log,
-    keep: [w.directory],
-    nativeDirectory,
-    wrapper: inDaemons(),
-  });
+  const { client } = await startLauncher({ ...w.launcherSetting, nativeDirectory });
   client.close();
   await w.launcher();
 });
@@ -52,12 +45,6 @@ afterAll(async () => {
   await w.close();
   expect(said).toBe('');
 });
-
-function inDaemons(): readonly string[] {
-  const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
-  const network = ['nsenter', `--net=${w.netns}`, '--'];
-  return ['sh', '-c', enter, join(w.cgroup.path, 'daemons'), ...network];
-}
 
 /** Runs `step` `count` times, or for as many seconds as were asked for. */
 async function repeat(count: number, step: (index: number) => Promise<void>): Promise<void> {

@@ -28,14 +28,6 @@ beforeEach(async () => {
 });
 afterEach(() => w.close());
 
-const setting = () => ({
-  runDirectory: w.paths.run,
-  stateDirectory: w.paths.state,
-  logDirectory: w.paths.log,
-  keep: [w.directory],
-  wrapper: inWorld(),
-});
-
 async function connect(): Promise<LauncherClient> {
   return LauncherClient.connect(join(w.paths.run, 'launcher.sock'));
 }
@@ -43,7 +35,7 @@ async function connect(): Promise<LauncherClient> {
 describe('startLauncher()', () => {
   test('finds the launcher that runs already', async () => {
     const first = await w.launcher();
-    const second = await startLauncher(setting());
+    const second = await startLauncher(w.launcherSetting);
     expect((await second.client.hello()).pid).toBe((await first.client.hello()).pid);
     expect(second.program).toBe(first.program);
     second.client.close();
@@ -52,7 +44,7 @@ describe('startLauncher()', () => {
   test('starts one launcher, even if it is called several times at once', async () => {
     const started = await Promise.all([
       w.launcher(),
-      ...[1, 2, 3].map(() => startLauncher(setting())),
+      ...[1, 2, 3].map(() => startLauncher(w.launcherSetting)),
     ]);
     const pids = await Promise.all(started.map(async ({ client }) => (await client.hello()).pid));
     expect(new Set(pids).size).toBe(1);
@@ -78,7 +70,7 @@ describe('startLauncher()', () => {
     await jail.start(['/bin/forever']);
     process.kill(w.launcherPid(), 'SIGKILL');
     const { client } = await until('a new launcher listens', async () => {
-      const next = await startLauncher(setting());
+      const next = await startLauncher(w.launcherSetting);
       if ((await next.client.hello()).pid !== w.launcherPid()) return next;
       next.client.close();
       return null;
@@ -106,7 +98,7 @@ test('a vassal at its gate outlives its launcher and can still be let through', 
 
 describe('installProgram()', () => {
   test('installs a program of root that nobody else can read or change', async () => {
-    const program = installProgram(setting());
+    const program = installProgram(w.launcherSetting);
     const { mode, uid, gid } = statSync(program);
     expect([(mode & 0o7777).toString(8), uid, gid]).toEqual(['711', 0, 0]);
     expect(program).toMatch(/\/state\/bin\/[0-9a-f]{16}\/emperor-init$/);
@@ -114,8 +106,8 @@ describe('installProgram()', () => {
   });
 
   test('leaves a program that is there alone', async () => {
-    const before = statSync(installProgram(setting()));
-    const after = statSync(installProgram(setting()));
+    const before = statSync(installProgram(w.launcherSetting));
+    const after = statSync(installProgram(w.launcherSetting));
     expect([after.ino, after.mtimeMs]).toEqual([before.ino, before.mtimeMs]);
   });
 });
@@ -180,9 +172,9 @@ describe('the launcher', () => {
       done
       exec "$@"`;
     const { client } = await startLauncher({
-      ...setting(),
+      ...w.launcherSetting,
       keep: [w.directory, '/run/user/kept dir'],
-      wrapper: [...inWorld(), 'unshare', '--mount', 'sh', '-c', prepare, 'sh'],
+      wrapper: [...w.launcherSetting.wrapper, 'unshare', '--mount', 'sh', '-c', prepare, 'sh'],
     });
     const { pid } = await client.hello();
     const table = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
@@ -288,11 +280,6 @@ describe('the descriptors that the launcher keeps', () => {
     return links.filter((link) => !link.startsWith('socket:')).length;
   }
 });
-
-function inWorld(): readonly string[] {
-  const daemons = join(w.cgroup.path, 'daemons');
-  return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', daemons];
-}
 
 function switchesOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

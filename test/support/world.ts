@@ -21,7 +21,11 @@ import { type Membership, openMembership } from '../../src/cgroup/membership.ts'
 import type { LauncherClient } from '../../src/jail/launcher-client.ts';
 import { type JailPlan, type JailSpec, planJail } from '../../src/jail/plan.ts';
 import { loadSeccompFilter } from '../../src/jail/seccomp.ts';
-import { type RunningLauncher, startLauncher } from '../../src/jail/start-launcher.ts';
+import {
+  type LauncherSetting,
+  type RunningLauncher,
+  startLauncher,
+} from '../../src/jail/start-launcher.ts';
 import { type CgroupTree, makeCgroupTree } from './cgroup-tree.ts';
 import { makeTinyDistro } from './tiny-distro.ts';
 import { until } from './wait.ts';
@@ -36,6 +40,8 @@ export interface World {
   /** Value for `cgroup-parent` of an emperor of this world. */
   readonly vassalsParent: string;
   readonly membership: Membership;
+  /** How the launcher of this world is started. */
+  readonly launcherSetting: WorldLauncherSetting;
   /** Starts the launcher unless it runs; further calls return the same. */
   launcher(): Promise<RunningLauncher>;
   /** Pid of the launcher; throws if it does not run. */
@@ -65,6 +71,8 @@ export interface WorldPaths {
   readonly vassals: string;
   readonly distros: string;
 }
+
+type WorldLauncherSetting = LauncherSetting & Required<Pick<LauncherSetting, 'wrapper'>>;
 
 const FIRST_UID = 700_000;
 let worlds = 0;
@@ -98,8 +106,15 @@ async function makeWorld(scope: Scope): Promise<World> {
   const netns = await makeHostNamespace(daemons);
   const wrapper = [...inCgroup(daemons), 'nsenter', `--net=${netns}`, '--'];
 
-  const host: Host = { directory, paths, cgroup, membership, wrapper };
-  const launching = new LazyLauncher(host, scope);
+  const launcherSetting: WorldLauncherSetting = {
+    runDirectory: paths.run,
+    stateDirectory: paths.state,
+    logDirectory: paths.log,
+    keep: [directory],
+    wrapper,
+  };
+  const host: Host = { directory, paths, cgroup, membership };
+  const launching = new LazyLauncher(launcherSetting, scope);
   const counted = () => [...snapshot(host, launching)];
   let given = counted();
   let distro: string | null = null;
@@ -120,6 +135,7 @@ async function makeWorld(scope: Scope): Promise<World> {
     cgroup,
     vassalsParent,
     membership,
+    launcherSetting,
     launcher: () => launching.start(),
     launcherPid: () => launching.pid(),
     tinyDistro,
@@ -140,8 +156,6 @@ interface Host {
   readonly paths: WorldPaths;
   readonly cgroup: CgroupTree;
   readonly membership: Membership;
-  /** Put before a command, it runs in the host namespace and cgroup of this world. */
-  readonly wrapper: readonly string[];
 }
 
 function makePaths(directory: string): WorldPaths {
@@ -179,13 +193,13 @@ async function makeHostNamespace(cgroup: string): Promise<string> {
 
 /** The launcher of a world, started when it is first asked for. */
 class LazyLauncher {
-  readonly #host: Host;
+  readonly #setting: LauncherSetting;
   readonly #scope: Scope;
   #running: Promise<RunningLauncher> | null = null;
   #pid: number | null = null;
 
-  constructor(host: Host, scope: Scope) {
-    this.#host = host;
+  constructor(setting: LauncherSetting, scope: Scope) {
+    this.#setting = setting;
     this.#scope = scope;
   }
 
@@ -204,14 +218,7 @@ class LazyLauncher {
   }
 
   async #start(): Promise<RunningLauncher> {
-    const { directory, paths, wrapper } = this.#host;
-    const running = await startLauncher({
-      runDirectory: paths.run,
-      stateDirectory: paths.state,
-      logDirectory: paths.log,
-      keep: [directory],
-      wrapper,
-    });
+    const running = await startLauncher(this.#setting);
     this.#scope.add<LauncherClient>(running.client, (client) => client.close());
     this.#pid = (await running.client.hello()).pid;
     return running;
