@@ -24,13 +24,13 @@
 
 uint8_t loop_scratch[MAX_FRAME];
 static struct peer peers[MAX_PEERS];
+static int used_peers; /* places ever taken: what loops look at, so that the rest cost no memory */
 /* Buffers of each place, made when it is first taken and given back to the kernel when it is free again. */
 static uint8_t *spaces[MAX_PEERS];
 /* Given up for a moment to refuse a connection when no descriptor is left; else it would be told again and again. */
 static int spare_fd = -1;
 
 bool loop_open(void) {
-  for (int i = 0; i < MAX_PEERS; i++) peers[i].fd = -1;
   sigset_t chld;
   sigemptyset(&chld);
   sigaddset(&chld, SIGCHLD);
@@ -77,7 +77,7 @@ void loop_say(struct peer *peer, struct out *out, const int *fds, int count) {
 
 void loop_tell(const uint8_t *frame, size_t length, const struct peer *also) {
   struct out out = {.data = (uint8_t *)frame, .size = length, .length = length};
-  for (struct peer *peer = peers; peer < peers + MAX_PEERS; peer++)
+  for (struct peer *peer = peers; peer < peers + used_peers; peer++)
     if (peer->fd >= 0 && (peer->subscribed || peer == also)) loop_say(peer, &out, NULL, 0);
 }
 
@@ -164,9 +164,11 @@ static void peer_ready(struct peer *peer, uint32_t events) {
 }
 
 static struct peer *free_peer(void) {
-  for (int i = 0; i < MAX_PEERS; i++)
+  for (int i = 0; i < used_peers; i++)
     if (peers[i].fd < 0) return &peers[i];
-  return NULL;
+  if (used_peers == MAX_PEERS) return NULL;
+  peers[used_peers].fd = -1;
+  return &peers[used_peers++];
 }
 
 static void refuse_connection(void) {

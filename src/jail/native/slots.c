@@ -23,23 +23,24 @@
 #define ENTRY_BYTES (10 * SHOWN_BYTES)
 
 struct slot slots[MAX_SLOTS];
+int used_slots;
 static struct request request;
 
 /* ── the table ──────────────────────────────────────────────────────────────────────────────── */
 
 static struct slot *slot_of(uint64_t id) {
-  for (int i = 0; i < MAX_SLOTS; i++)
+  for (int i = 0; i < used_slots; i++)
     if (slots[i].used && slots[i].id == id) return &slots[i];
   return NULL;
 }
 
 static struct slot *free_slot(void) {
   struct slot *oldest = NULL;
-  for (int i = 0; i < MAX_SLOTS; i++) {
+  for (int i = 0; i < used_slots; i++) {
     if (!slots[i].used) return &slots[i];
     if (slots[i].ended && (!oldest || slots[i].ended_ms < oldest->ended_ms)) oldest = &slots[i];
   }
-  return oldest;
+  return used_slots < MAX_SLOTS ? &slots[used_slots++] : oldest;
 }
 
 static void close_fd(int *fd) {
@@ -89,7 +90,7 @@ static void put_slot(struct out *out, const struct slot *slot) {
 static void list(struct peer *peer, const struct frame *frame) {
   struct out out;
   out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_LISTED, frame->id);
-  for (uint64_t i = field_number(frame->fields, frame->length, TAG_NUMBER, 0); i < MAX_SLOTS; i++) {
+  for (uint64_t i = field_number(frame->fields, frame->length, TAG_NUMBER, 0); i < (uint64_t)used_slots; i++) {
     if (!slots[i].used || slots[i].exec_fd >= 0) continue;
     if (out.size - out.length < ENTRY_BYTES) {
       out_number(&out, TAG_NUMBER, i);
@@ -145,13 +146,13 @@ static void take_slot(struct slot *slot, struct peer *peer, const struct frame *
 
 static void start(struct peer *peer, const struct frame *frame) {
   uint64_t id = field_number(frame->fields, frame->length, TAG_SLOT, 0);
-  struct slot *known = slot_of(id), *slot = free_slot();
+  struct slot *known = slot_of(id), *slot;
   const char *problem;
   if (known) {
     start_again(known, peer, frame->id);
   } else if (stop_is_under_way()) {
     loop_say_error(peer, frame->id, -1, ESHUTDOWN, "this vassal is stopping");
-  } else if (!slot) {
+  } else if (!(slot = free_slot())) {
     loop_say_error(peer, frame->id, -1, EAGAIN, "too many processes");
   } else if ((problem = request_read(&request, frame)) != NULL) {
     loop_say_error(peer, frame->id, -1, EINVAL, problem);
@@ -217,11 +218,11 @@ void slots_reap(void) {
   struct rusage usage;
   bool has_any = false;
   for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;)
-    for (int i = 0; i < MAX_SLOTS; i++)
+    for (int i = 0; i < used_slots; i++)
       if (is_running(&slots[i], pid) && note_exit(&slots[i], status, &usage)) has_any = true;
   /* Whatever they wrote is in their pipes now. */
   if (has_any) log_pipes_drain();
-  for (int i = 0; has_any && i < MAX_SLOTS; i++) {
+  for (int i = 0; has_any && i < used_slots; i++) {
     if (!slots[i].is_untold) continue;
     slots[i].is_untold = false;
     tell_exit(&slots[i]);
@@ -230,7 +231,7 @@ void slots_reap(void) {
 }
 
 void slots_peer_gone(const struct peer *peer) {
-  for (int i = 0; i < MAX_SLOTS; i++) {
+  for (int i = 0; i < used_slots; i++) {
     if (!slots[i].used || slots[i].client != peer) continue;
     slots[i].client = NULL;
     if (!is_attached(&slots[i])) continue;

@@ -29,6 +29,8 @@ struct slot {
 };
 
 extern struct slot slots[MAX_SLOTS];
+/* Slots ever used: what loops look at, so that the rest of the table costs no memory. */
+extern int used_slots;
 
 /* A START, its words copied to where they can end with NUL. */
 struct request {

@@ -51,7 +51,7 @@ void stop_begin(uint64_t grace_ms, int signo) {
   self.state = STATE_STOPPING;
   payload_signal(signo > 0 && signo < NSIG ? signo : SIGTERM);
   /* An interactive shell ignores SIGTERM. */
-  for (int i = 0; i < MAX_SLOTS; i++)
+  for (int i = 0; i < used_slots; i++)
     if (slots[i].used && slots[i].tty_fd >= 0) slot_signal(&slots[i], SIGHUP);
   payload_signal(SIGCONT);
   stop_check();
