@@ -125,10 +125,6 @@ int launcher_main(int argc, char **argv);
 int init_main(bool is_placed);
 int attach_main(int argc, char **argv);
 
-/* mounts.c: the launcher's own, small mount namespace. */
-int mounts_open(char **keep, int count);
-void mounts_prune(void);
-
 /* The descriptors that the launcher leaves to an init. */
 #define INIT_PLAN_FD 3
 #define INIT_REPORT_FD 4

@@ -91,7 +91,7 @@ static int plan_file(const struct frame *frame) {
   return fd;
 }
 
-/* The child's side: nothing of the launcher but plan and report goes along. */
+/* The child's side: nothing of the launcher but plan and report goes along, and of its maps there is nothing. */
 static void become_init(int plan_fd, int report_fd, bool is_placed) {
   sigset_t none;
   sigemptyset(&none);

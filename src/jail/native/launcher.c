@@ -51,7 +51,9 @@ void launcher_close(int *fd) {
 
 void *launcher_map(size_t size) {
   void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return bytes == MAP_FAILED ? NULL : bytes;
+  if (bytes == MAP_FAILED) return NULL;
+  madvise(bytes, size, MADV_DONTFORK);
+  return bytes;
 }
 
 /* ── answers ────────────────────────────────────────────────────────────────────────────────── */

@@ -8,11 +8,10 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "emperor-init.h"
+#include "launcher.h"
 
 #define MAX_MOUNTINFO (4 << 20)
 
@@ -97,8 +96,8 @@ int mounts_open(char **directories, int count) {
     if (realpath(directories[i], keep[keep_count])) keep_count++;
   if (unshare(CLONE_NEWNS) < 0) return -1;
   if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return -1;
-  mountinfo = mmap(NULL, MAX_MOUNTINFO, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mountinfo == MAP_FAILED) return -1;
+  mountinfo = launcher_map(MAX_MOUNTINFO);
+  if (!mountinfo) return -1;
   mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
   if (mountinfo_fd >= 0) mounts_prune();
   return mountinfo_fd;
