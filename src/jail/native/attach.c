@@ -49,6 +49,7 @@ struct options {
   char **command;
 };
 
+static struct options options;
 static struct peer peer = {.fd = -1};
 static uint8_t peer_in[MAX_FRAME], peer_out[MAX_FRAME], scratch[MAX_FRAME];
 static struct stream input, output, errors;
@@ -78,24 +79,24 @@ static void send_frame(struct out *out) {
   if (out_end(out)) peer_send(&peer, out, NULL, 0);
 }
 
-static void ask_start(const struct options *options) {
+static void ask_start(void) {
   struct out out;
   struct winsize size = terminal_size();
   if (getrandom(&slot, sizeof slot, 0) != sizeof slot)
     leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
   out_begin(&out, scratch, sizeof scratch, VERB_START, START_ID);
   out_number(&out, TAG_SLOT, slot);
-  out_text(&out, TAG_KIND, options->kind);
-  out_text(&out, TAG_LABEL, options->label);
-  out_text(&out, TAG_CWD, options->cwd);
-  out_number(&out, TAG_STDIO, options->has_tty ? STDIO_TTY : STDIO_PIPES);
+  out_text(&out, TAG_KIND, options.kind);
+  out_text(&out, TAG_LABEL, options.label);
+  out_text(&out, TAG_CWD, options.cwd);
+  out_number(&out, TAG_STDIO, options.has_tty ? STDIO_TTY : STDIO_PIPES);
   out_number(&out, TAG_ROWS, size.ws_row);
   out_number(&out, TAG_COLUMNS, size.ws_col);
-  for (char **word = options->command; *word; word++) out_text(&out, TAG_ARG, *word);
-  for (int i = 0; i < options->env_count; i++) out_text(&out, TAG_ENV, options->env[i]);
+  for (char **word = options.command; *word; word++) out_text(&out, TAG_ARG, *word);
+  for (int i = 0; i < options.env_count; i++) out_text(&out, TAG_ENV, options.env[i]);
   if (!out_end(&out))
     leave(STATUS_NOT_EXECUTABLE, "Cannot run %s: arguments and environment are longer than %d bytes",
-          options->command[0], MAX_FRAME);
+          options.command[0], MAX_FRAME);
   if (!peer_send(&peer, &out, NULL, 0)) leave(STATUS_OURS, "Cannot ask the vassal: %s", strerror(errno));
 }
 
@@ -119,16 +120,16 @@ static void ask_size(void) {
 
 /* ── being answered ─────────────────────────────────────────────────────────────────────────── */
 
-static void started(const struct options *options) {
+static void started(void) {
   int fds[3] = {peer_take_fd(&peer), peer_take_fd(&peer), peer_take_fd(&peer)};
   is_started = true;
-  if (options->has_tty) fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
-  if (fds[0] < 0 || fds[1] < 0 || (!options->has_tty && fds[2] < 0))
+  if (options.has_tty) fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
+  if (fds[0] < 0 || fds[1] < 0 || (!options.has_tty && fds[2] < 0))
     leave(STATUS_OURS, "Cannot reach the command: its descriptors did not come");
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
   stream_open(&input, 0, fds[0], "the command");
   stream_open(&output, fds[1], 1, "standard output");
-  if (!options->has_tty) stream_open(&errors, fds[2], 2, "standard error");
+  if (!options.has_tty) stream_open(&errors, fds[2], 2, "standard error");
   else terminal_raw();
 }
 
@@ -150,63 +151,57 @@ static bool is_about(const char *detail, const char *word) {
   return strncmp(detail, word, strlen(detail)) == 0 && (detail[0] || !word[0]);
 }
 
-__attribute__((noreturn)) static void refused(const struct options *options, const struct frame *frame) {
+__attribute__((noreturn)) static void refused(const struct frame *frame) {
   char detail[2048] = "";
   int error = (int)field_number(frame->fields, frame->length, TAG_ERRNO, 0);
   field_text(frame->fields, frame->length, TAG_DETAIL, detail, sizeof detail);
-  const char *command = options->command[0], *reason = strerror(error);
+  const char *command = options.command[0], *reason = strerror(error);
   if (is_about(detail, command)) leave(status_of(error), "Cannot run %s: %s", command, reason);
-  if (is_about(detail, options->cwd)) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, reason);
+  if (is_about(detail, options.cwd)) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, reason);
   leave(STATUS_OURS, "Cannot run %s: %s (%s)", command, detail, reason);
+}
+
+/* What it wrote before is still to be read. */
+static void command_ended(void) {
+  has_exited = true;
+  exited_ms = monotonic_ms();
+  stream_end(&input);
+  stream_settle(&output);
+  stream_settle(&errors);
 }
 
 static void exited(const struct frame *frame) {
   if (field_number(frame->fields, frame->length, TAG_SLOT, 0) != slot || !is_started) return;
   int status = (int)field_number(frame->fields, frame->length, TAG_STATUS, 0);
   exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  has_exited = true;
-  exited_ms = monotonic_ms();
-  stream_end(&input);
-  stream_settle(&output);
-  stream_settle(&errors);
+  command_ended();
 }
 
-static void take_frame(const struct options *options, const struct frame *frame) {
-  if (frame->id == START_ID && frame->verb == VERB_STARTED) started(options);
-  else if (frame->id == START_ID && frame->verb == VERB_ERROR) refused(options, frame);
+static void take_frame(struct peer *from, const struct frame *frame) {
+  (void)from;
+  if (frame->id == START_ID && frame->verb == VERB_STARTED) started();
+  else if (frame->id == START_ID && frame->verb == VERB_ERROR) refused(frame);
   else if (frame->verb == VERB_EXITED) exited(frame);
 }
 
-static void socket_ready(const struct options *options, short events) {
+static void socket_ready(short events) {
   if (!peer_flush(&peer)) peer.out_length = 0; /* it has ended, which reading tells */
   if (!(events & (POLLIN | POLLHUP | POLLERR))) return;
-  bool is_open = peer_read(&peer);
-  struct frame frame;
-  size_t used;
-  int found;
-  while ((found = peer_frame(&peer, &frame, &used)) > 0) {
-    take_frame(options, &frame);
-    peer_consume(&peer, used);
-  }
-  if (is_open && found == 0) return;
+  if (peer_serve(&peer, take_frame)) return;
   peer_close(&peer);
   if (has_exited) return;
   /* The command went with its vassal; what it said before is still in the pipes. */
-  if (!is_started) leave(STATUS_OURS, "Cannot run %s: the vassal has ended", options->command[0]);
-  has_exited = true;
-  exited_ms = monotonic_ms();
-  dprintf(2, "emperor: The vassal has ended while %s ran\n", options->command[0]);
-  stream_end(&input);
-  stream_settle(&output);
-  stream_settle(&errors);
+  if (!is_started) leave(STATUS_OURS, "Cannot run %s: the vassal has ended", options.command[0]);
+  dprintf(2, "emperor: The vassal has ended while %s ran\n", options.command[0]);
+  command_ended();
 }
 
-static void signal_ready(bool has_tty) {
+static void signal_ready(void) {
   struct signalfd_siginfo info;
   while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
     int signo = (int)info.ssi_signo;
     if (signo == SIGWINCH) {
-      if (is_started && has_tty) ask_size();
+      if (is_started && options.has_tty) ask_size();
     } else if (!is_started || has_exited) {
       /* The end of the connection hangs the command up. */
       leave(128 + signo, NULL);
@@ -217,11 +212,11 @@ static void signal_ready(bool has_tty) {
 }
 
 /* The end of our input: a pipe is closed, a terminal is sent what the Control and D keys send. */
-static void end_input(bool has_tty) {
+static void end_input(void) {
   static const char end[] = {4, 4};
   bool is_inside_line = input.last != 0 && input.last != '\n' && input.last != '\r';
   /* Where it cannot be taken the command reads nothing anyway. */
-  ssize_t ignored = has_tty ? write(input.to, end, is_inside_line ? 2 : 1) : 0;
+  ssize_t ignored = options.has_tty ? write(input.to, end, is_inside_line ? 2 : 1) : 0;
   (void)ignored;
   stream_end(&input);
 }
@@ -238,20 +233,20 @@ static int patience(void) {
   return has_exited && output.owed + errors.owed == 0 ? QUIET_MS / 4 : -1;
 }
 
-static void turn(const struct options *options) {
+static void turn(void) {
   struct pollfd polls[8] = {{.fd = peer.fd, .events = (short)(POLLIN | (peer.out_length ? POLLOUT : 0))},
                             {.fd = signal_fd, .events = POLLIN}};
   struct stream *const streams[] = {&input, &output, &errors};
   for (size_t i = 0; i < COUNT_OF(streams); i++) stream_poll(streams[i], polls + 2 + 2 * i);
   if (poll(polls, COUNT_OF(polls), patience()) < 0) return;
-  if (polls[1].revents) signal_ready(options->has_tty);
+  if (polls[1].revents) signal_ready();
   for (size_t i = 0; i < COUNT_OF(streams); i++) {
     if (stream_ready(streams[i], polls + 2 + 2 * i)) continue;
-    if (i == 0) end_input(options->has_tty);
+    if (i == 0) end_input();
     else stream_end(streams[i]);
   }
   /* Last: an exit ends the input and settles what is still to be written. */
-  if (polls[0].revents) socket_ready(options, polls[0].revents);
+  if (polls[0].revents) socket_ready(polls[0].revents);
 }
 
 /* ── start ──────────────────────────────────────────────────────────────────────────────────── */
@@ -270,39 +265,38 @@ static void open_signals(void) {
 }
 
 /* The values of --env are gathered at the start of the options, where they have been read already. */
-static bool read_options(int argc, char **argv, struct options *options) {
+static bool read_options(int argc, char **argv) {
   if (argc < 3) return false;
-  *options = (struct options){.socket = argv[1], .cwd = argv[2], .kind = "exec", .env = argv + 3};
+  options = (struct options){.socket = argv[1], .cwd = argv[2], .kind = "exec", .env = argv + 3};
   int at = 3;
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (strcmp(argv[at], "--tty") == 0) {
-      options->has_tty = true;
+      options.has_tty = true;
       continue;
     }
     if (at + 1 == argc) return false;
-    if (strcmp(argv[at], "--label") == 0) options->label = argv[at + 1];
-    else if (strcmp(argv[at], "--kind") == 0) options->kind = argv[at + 1];
-    else if (strcmp(argv[at], "--env") == 0) options->env[options->env_count++] = argv[at + 1];
+    if (strcmp(argv[at], "--label") == 0) options.label = argv[at + 1];
+    else if (strcmp(argv[at], "--kind") == 0) options.kind = argv[at + 1];
+    else if (strcmp(argv[at], "--env") == 0) options.env[options.env_count++] = argv[at + 1];
     else return false;
     at++;
   }
-  options->command = argv + at + 1;
-  if (!options->label) options->label = options->kind;
+  options.command = argv + at + 1;
+  if (!options.label) options.label = options.kind;
   return at + 1 < argc;
 }
 
 int attach_main(int argc, char **argv) {
-  static struct options options;
   streams_reserve();
-  if (!read_options(argc, argv, &options)) leave(STATUS_OURS, "usage: emperor-init %s", usage);
+  if (!read_options(argc, argv)) leave(STATUS_OURS, "usage: emperor-init %s", usage);
   input.from = input.to = output.from = output.to = errors.from = errors.to = -1;
   open_signals();
   int fd = connect_to(options.socket);
   if (fd < 0) leave(STATUS_OURS, "Cannot reach the vassal at %s: %s; is it running?", options.socket, strerror(errno));
   peer_open(&peer, fd, (struct span){peer_in, sizeof peer_in}, (struct span){peer_out, sizeof peer_out});
-  ask_start(&options);
+  ask_start();
   for (;;) {
-    turn(&options);
+    turn();
     int64_t now = monotonic_ms();
     if (has_exited && is_done(&output, now) && is_done(&errors, now)) leave(exit_status, NULL);
   }

@@ -48,6 +48,8 @@ void out_text(struct out *out, uint16_t tag, const char *text);
 void out_number(struct out *out, uint16_t tag, uint64_t number);
 /* The fields that tell how a process has ended. */
 void out_exit(struct out *out, int status, const struct rusage *usage);
+/* The fields of an error; a `step` of -1 is none. */
+void out_error(struct out *out, int step, int error, const char *detail);
 /* Opens a nested field; close it with what this returns. */
 size_t out_open(struct out *out, uint16_t tag);
 void out_close(struct out *out, size_t mark);
@@ -80,6 +82,7 @@ struct peer {
   size_t out_size, out_length;
   int received_fds[FRAME_FDS]; /* what came with SCM_RIGHTS and nobody took yet */
   int received_count;
+  uint32_t watched; /* what epoll was asked to tell; 0: nothing yet */
 };
 
 /* Makes `peer` an open connection over these buffers, or a free place (`fd` -1). */
@@ -87,16 +90,14 @@ void peer_open(struct peer *peer, int fd, struct span in, struct span out);
 /* Closes it and what it received. */
 void peer_close(struct peer *peer);
 
-/* Reads what is there. False when the peer has gone. */
-bool peer_read(struct peer *peer);
+/* Reads what is there and hands each whole frame to `serve`, which may close the peer. False: it is to be dropped. */
+bool peer_serve(struct peer *peer, void (*serve)(struct peer *, const struct frame *));
 /* Sends a finished frame with descriptors; keeps what does not fit. False: the peer is to be dropped. */
 bool peer_send(struct peer *peer, const struct out *out, const int *fds, int fd_count);
 bool peer_flush(struct peer *peer);
-/* Takes the next whole frame off the buffer: 1 yes, 0 not yet, -1 nonsense. `used` goes to peer_consume. */
-int peer_frame(struct peer *peer, struct frame *frame, size_t *used);
-/* Removes it; descriptors that came with it and were not taken are closed. */
-void peer_consume(struct peer *peer, size_t used);
-/* Hands over the first descriptor that came with the last frame; -1 if there is none. */
+/* Has epoll tell, as `what`, of input and, while something is kept, of room for it. */
+void peer_watch(struct peer *peer, int epoll_fd, uint64_t what);
+/* Hands over the first descriptor that came with the frame that is served; -1 if there is none. */
 int peer_take_fd(struct peer *peer);
 int listen_at(const char *path);
 int connect_to(const char *path);
@@ -118,6 +119,11 @@ int64_t monotonic_ms(void);
 /* The moment `ms` from now, at most a day. */
 int64_t deadline_ms(uint64_t ms);
 bool write_file(const char *path, const char *text);
+bool write_all(int fd, const uint8_t *bytes, size_t length);
+/* Has epoll tell `what` when `fd` has `events`, or others than before. */
+bool watch_fd(int epoll_fd, int fd, uint64_t what, uint32_t events);
+/* By hand, since a child between fork and exec keeps what we close watched; the descriptor becomes -1. */
+void unwatch_and_close(int epoll_fd, int *fd);
 
 /* ── modes ──────────────────────────────────────────────────────────────────────────────────── */
 

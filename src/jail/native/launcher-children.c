@@ -78,17 +78,9 @@ static bool is_alive(const char *name) {
 static int plan_file(const struct frame *frame) {
   int fd = memfd_create("plan", MFD_CLOEXEC);
   if (fd < 0) return -1;
-  size_t length = frame->length;
-  for (const uint8_t *at = frame->fields; length > 0;) {
-    ssize_t done = write(fd, at, length);
-    if (done < 0) {
-      close(fd);
-      return -1;
-    }
-    at += done;
-    length -= (size_t)done;
-  }
-  return fd;
+  if (write_all(fd, frame->fields, frame->length)) return fd;
+  close(fd);
+  return -1;
 }
 
 /* The child's side: nothing of the launcher but plan and report goes along, and of its maps there is nothing. */

@@ -37,17 +37,14 @@ static char boot[40];
 static bool is_quitting;
 
 void launcher_watch(int fd, enum kind kind, uint32_t index, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.u64 = (uint64_t)kind << 32 | index};
-  if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 && errno == EEXIST)
-    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event);
+  watch_fd(epoll_fd, fd, (uint64_t)kind << 32 | index, events);
 }
 
-/* By hand, since a child between clone and exec keeps what we close watched. */
-void launcher_close(int *fd) {
-  if (*fd >= 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
-  if (*fd >= 0) close(*fd);
-  *fd = -1;
+static void watch_client(int index) {
+  peer_watch(&clients[index], epoll_fd, (uint64_t)KIND_CLIENT << 32 | (uint64_t)index);
 }
+
+void launcher_close(int *fd) { unwatch_and_close(epoll_fd, fd); }
 
 void *launcher_map(size_t size) {
   void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -75,15 +72,13 @@ void launcher_say(int index, struct out *out, const int *fds, int count) {
     drop(index);
     return;
   }
-  launcher_watch(client->fd, KIND_CLIENT, (uint32_t)index, EPOLLIN | (client->out_length ? EPOLLOUT : 0));
+  watch_client(index);
 }
 
 void launcher_say_error(int index, uint32_t id, int step, int error, const char *detail) {
   struct out out;
   launcher_begin(&out, VERB_ERROR, id);
-  if (step >= 0) out_number(&out, TAG_STEP, (uint64_t)step);
-  out_number(&out, TAG_ERRNO, (uint64_t)error);
-  out_text(&out, TAG_DETAIL, detail);
+  out_error(&out, step, error, detail);
   launcher_say(index, &out, NULL, 0);
 }
 
@@ -113,7 +108,8 @@ static void welcome(int index, const struct frame *frame) {
   launcher_say(index, &out, NULL, 0);
 }
 
-static void serve(int index, const struct frame *frame) {
+static void serve(struct peer *client, const struct frame *frame) {
+  int index = (int)(client - clients);
   switch (frame->verb) {
     case VERB_HELLO: welcome(index, frame); break;
     case VERB_LAUNCH: children_launch(index, frame); break;
@@ -137,17 +133,9 @@ static void client_ready(int index, uint32_t events) {
     drop(index);
     return;
   }
-  launcher_watch(client->fd, KIND_CLIENT, (uint32_t)index, EPOLLIN | (client->out_length ? EPOLLOUT : 0));
+  watch_client(index);
   if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
-  bool is_open = peer_read(client);
-  struct frame frame;
-  size_t used;
-  int found = 0;
-  while (client->fd >= 0 && (found = peer_frame(client, &frame, &used)) > 0) {
-    serve(index, &frame);
-    if (client->fd >= 0) peer_consume(client, used);
-  }
-  if (!is_open || found < 0) drop(index);
+  if (!peer_serve(client, serve)) drop(index);
 }
 
 static void signal_ready(void) {
@@ -163,7 +151,7 @@ static void accept_client(void) {
   for (int i = 0; i < MAX_CLIENTS; i++) {
     if (clients[i].fd >= 0) continue;
     peer_open(&clients[i], fd, (struct span){client_in[i], CLIENT_IN}, (struct span){client_out[i], CLIENT_OUT});
-    launcher_watch(fd, KIND_CLIENT, (uint32_t)i, EPOLLIN);
+    watch_client(i);
     return;
   }
   close(fd);

@@ -43,17 +43,10 @@ bool loop_open(void) {
 }
 
 void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.u64 = (uint64_t)kind << 32 | index};
-  if (epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 && errno == EEXIST)
-    epoll_ctl(self.epoll_fd, EPOLL_CTL_MOD, fd, &event);
+  watch_fd(self.epoll_fd, fd, (uint64_t)kind << 32 | index, events);
 }
 
-void loop_close(int *fd) {
-  /* By hand, since a child between fork and exec keeps what we close watched. */
-  if (*fd >= 0) epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
-  if (*fd >= 0) close(*fd);
-  *fd = -1;
-}
+void loop_close(int *fd) { unwatch_and_close(self.epoll_fd, fd); }
 
 void loop_drop(struct peer *peer) {
   if (peer->fd < 0) return;
@@ -66,7 +59,7 @@ void loop_drop(struct peer *peer) {
 }
 
 static void watch_peer(struct peer *peer) {
-  loop_watch(peer->fd, WATCH_PEER, (uint32_t)(peer - peers), EPOLLIN | (peer->out_length ? EPOLLOUT : 0));
+  peer_watch(peer, self.epoll_fd, (uint64_t)WATCH_PEER << 32 | (uint64_t)(peer - peers));
 }
 
 void loop_say(struct peer *peer, struct out *out, const int *fds, int count) {
@@ -90,9 +83,7 @@ void loop_say_ok(struct peer *peer, uint32_t id) {
 void loop_say_error(struct peer *peer, uint32_t id, int step, int error, const char *detail) {
   struct out out;
   out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_ERROR, id);
-  if (step >= 0) out_number(&out, TAG_STEP, (uint64_t)step);
-  out_number(&out, TAG_ERRNO, (uint64_t)error);
-  out_text(&out, TAG_DETAIL, detail);
+  out_error(&out, step, error, detail);
   loop_say(peer, &out, NULL, 0);
 }
 
@@ -152,15 +143,7 @@ static void peer_ready(struct peer *peer, uint32_t events) {
   }
   watch_peer(peer);
   if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
-  bool is_open = peer_read(peer);
-  struct frame frame;
-  size_t used;
-  int found = 0;
-  while (peer->fd >= 0 && (found = peer_frame(peer, &frame, &used)) > 0) {
-    serve(peer, &frame);
-    if (peer->fd >= 0) peer_consume(peer, used);
-  }
-  if (!is_open || found < 0) loop_drop(peer);
+  if (!peer_serve(peer, serve)) loop_drop(peer);
 }
 
 static struct peer *free_peer(void) {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,7 +58,8 @@ static void take_descriptors(struct peer *peer, struct msghdr *message) {
   }
 }
 
-bool peer_read(struct peer *peer) {
+/* Reads what is there. False when the peer has gone. */
+static bool read_more(struct peer *peer) {
   if (peer->in_at > 0) {
     peer->in_length -= peer->in_at;
     memmove(peer->in, peer->in + peer->in_at, peer->in_length);
@@ -77,18 +79,30 @@ bool peer_read(struct peer *peer) {
   return got > 0;
 }
 
-int peer_frame(struct peer *peer, struct frame *frame, size_t *used) {
-  ssize_t size = frame_parse(peer->in + peer->in_at, peer->in_length - peer->in_at, frame);
-  *used = size > 0 ? (size_t)size : 0;
-  return size > 0 ? 1 : (int)size;
-}
-
-void peer_consume(struct peer *peer, size_t used) {
+/* Removes a frame; descriptors that came with it and were not taken are closed. */
+static void consume(struct peer *peer, size_t used) {
   peer->in_at += used;
   if (peer->in_at < peer->in_length) return;
   peer->in_at = peer->in_length = 0;
   /* One recvmsg() ends behind a message with descriptors, so they belong to the last frame in the buffer. */
   close_received(peer);
+}
+
+bool peer_serve(struct peer *peer, void (*serve)(struct peer *, const struct frame *)) {
+  bool is_open = read_more(peer);
+  struct frame frame;
+  ssize_t size = 0;
+  while (peer->fd >= 0 && (size = frame_parse(peer->in + peer->in_at, peer->in_length - peer->in_at, &frame)) > 0) {
+    serve(peer, &frame);
+    if (peer->fd >= 0) consume(peer, (size_t)size);
+  }
+  return is_open && size >= 0;
+}
+
+void peer_watch(struct peer *peer, int epoll_fd, uint64_t what) {
+  uint32_t events = EPOLLIN | (peer->out_length ? EPOLLOUT : 0);
+  if (events == peer->watched) return;
+  peer->watched = watch_fd(epoll_fd, peer->fd, what, events) ? events : 0;
 }
 
 static bool keep(struct peer *peer, const uint8_t *bytes, size_t length) {

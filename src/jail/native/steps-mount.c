@@ -123,21 +123,12 @@ static bool step_file_system(const struct step *step) {
   }
 }
 
-static bool write_all(int fd, const struct field *content) {
-  for (size_t done = 0; done < content->length;) {
-    ssize_t now = write(fd, content->bytes + done, content->length - done);
-    if (now < 0) return false;
-    done += (size_t)now;
-  }
-  return true;
-}
-
 static bool make_file(int parent, const char *name, mode_t mode, const struct step *step) {
   struct field content = {0, NULL, 0};
   field_find(step->fields, step->length, TAG_BYTES, &content);
   int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
-  bool is_done = write_all(fd, &content) && fchmod(fd, mode) == 0;
+  bool is_done = write_all(fd, content.bytes, content.length) && fchmod(fd, mode) == 0;
   int error = errno;
   close(fd);
   errno = error;

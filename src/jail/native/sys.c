@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,4 +104,26 @@ bool write_file(const char *path, const char *text) {
   close(fd);
   errno = error;
   return done;
+}
+
+bool write_all(int fd, const uint8_t *bytes, size_t length) {
+  while (length > 0) {
+    ssize_t done = write(fd, bytes, length);
+    if (done < 0) return false;
+    bytes += done;
+    length -= (size_t)done;
+  }
+  return true;
+}
+
+bool watch_fd(int epoll_fd, int fd, uint64_t what, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.u64 = what};
+  if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) return true;
+  return errno == EEXIST && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0;
+}
+
+void unwatch_and_close(int epoll_fd, int *fd) {
+  if (*fd >= 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
 }

@@ -51,6 +51,12 @@ void out_exit(struct out *out, int status, const struct rusage *usage) {
   out_number(out, TAG_MAXRSS_KB, (uint64_t)usage->ru_maxrss);
 }
 
+void out_error(struct out *out, int step, int error, const char *detail) {
+  if (step >= 0) out_number(out, TAG_STEP, (uint64_t)step);
+  out_number(out, TAG_ERRNO, (uint64_t)error);
+  out_text(out, TAG_DETAIL, detail);
+}
+
 size_t out_open(struct out *out, uint16_t tag) {
   put_head(out, tag, 0);
   return out->length;
