@@ -54,21 +54,14 @@ static int open_parent(const char *path, const char **name) {
   return open_inside(parent);
 }
 
-static bool mount_on(int mount_fd, const char *target) {
-  int target_fd = open_inside(target);
-  bool is_done = target_fd >= 0 && sys_move_mount(mount_fd, "", target_fd, "", MOVE_EMPTY_BOTH) == 0;
-  int error = errno;
-  if (target_fd >= 0) close(target_fd);
-  return is_done || fail(error, "%s", target);
-}
-
-/* Mounts a clone of what `source_fd` is, with `attributes` set before it can be reached. */
-static bool mount_clone(int source_fd, const char *target, uint64_t attributes) {
+/* Mounts a clone of what `source_fd` is at `target_fd`, with `attributes` set before it can be reached. */
+static bool mount_clone(int source_fd, int target_fd, uint64_t attributes) {
   int clone = sys_open_tree(source_fd, "", TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
-  bool is_done = clone >= 0 && sys_mount_setattr(clone, "", AT_EMPTY_PATH, attributes, 0) == 0;
-  if (!is_done) fail(errno, "%s", target);
-  is_done = is_done && mount_on(clone, target);
+  bool is_done = clone >= 0 && sys_mount_setattr(clone, "", AT_EMPTY_PATH, attributes, 0) == 0 &&
+                 sys_move_mount(clone, "", target_fd, "", MOVE_EMPTY_BOTH) == 0;
+  int error = errno;
   if (clone >= 0) close(clone);
+  errno = error;
   return is_done;
 }
 
@@ -164,32 +157,36 @@ static bool step_bind(const struct step *step) {
   char source[PATH_BYTES], target[PATH_BYTES];
   if (!text_of(step, TAG_SOURCE, source) || !text_of(step, TAG_TARGET, target)) return false;
   bool is_inside = step->op == OP_BIND_INSIDE;
-  int fd = is_inside ? open_inside(source) : open(source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int source_fd = is_inside ? open_inside(source) : open(source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   struct stat stat;
-  if (fd < 0 || fstat(fd, &stat) < 0) return fail(errno, "%s", source);
+  if (source_fd < 0 || fstat(source_fd, &stat) < 0) return fail(errno, "%s", source);
   if (!S_ISDIR(stat.st_mode) && !S_ISREG(stat.st_mode)) {
-    close(fd);
+    close(source_fd);
     return fail(EINVAL, "%s", source);
   }
-  bool is_done = mount_clone(fd, target, number_of(step, TAG_FLAGS));
-  close(fd);
-  return is_done;
+  int target_fd = open_inside(target);
+  bool is_done = target_fd >= 0 && mount_clone(source_fd, target_fd, number_of(step, TAG_FLAGS));
+  int error = errno;
+  if (target_fd >= 0) close(target_fd);
+  close(source_fd);
+  return is_done || fail(error, "%s", target);
 }
 
 /* Covers a file with /dev/null and a directory with an empty one; what is not there needs no cover. */
 static bool step_mask(const struct step *step) {
   char target[PATH_BYTES];
   if (!text_of(step, TAG_TARGET, target)) return false;
-  int fd = open_inside(target);
+  int target_fd = open_inside(target);
   struct stat stat;
-  if (fd < 0) return errno == ENOENT || fail(errno, "%s", target);
-  bool is_directory = fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode);
-  close(fd);
-  int cover = open_inside(is_directory ? EMPTY_DIRECTORY : "/dev/null");
-  if (cover < 0) return fail(errno, "%s", is_directory ? EMPTY_DIRECTORY : "/dev/null");
-  bool is_done = mount_clone(cover, target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC);
-  close(cover);
-  return is_done;
+  if (target_fd < 0) return errno == ENOENT || fail(errno, "%s", target);
+  bool is_directory = fstat(target_fd, &stat) == 0 && S_ISDIR(stat.st_mode);
+  const char *cover = is_directory ? EMPTY_DIRECTORY : "/dev/null";
+  int cover_fd = open_inside(cover);
+  bool is_done = cover_fd >= 0 && mount_clone(cover_fd, target_fd, ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC);
+  int error = errno;
+  close(target_fd);
+  if (cover_fd >= 0) close(cover_fd);
+  return is_done || fail(error, "%s", cover_fd < 0 ? cover : target);
 }
 
 static bool step_read_only(const struct step *step) {
@@ -197,9 +194,10 @@ static bool step_read_only(const struct step *step) {
   if (!text_of(step, TAG_TARGET, target)) return false;
   int fd = open_inside(target);
   if (fd < 0) return errno == ENOENT || fail(errno, "%s", target);
-  bool is_done = mount_clone(fd, target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC);
+  bool is_done = mount_clone(fd, fd, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC);
+  int error = errno;
   close(fd);
-  return is_done;
+  return is_done || fail(error, "%s", target);
 }
 
 /* The new root becomes /; the old one, stacked below it, is detached and with it every host path. */
