@@ -3,7 +3,7 @@
 // run as the peer. Prints a table and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
 //
 // node bench/run.mjs [--quick] [start] [latency] [peer]    only these parts; --quick: a tenth of the vassals
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isInstalled, UwsgiWorld } from './uwsgi.mjs';
 import {
@@ -31,7 +31,7 @@ function row(what, measured, { bound = '', peer = '', met = null, unit = '' } = 
   );
 }
 
-/** Nanoseconds since 1970, as precisely as Node has them. */
+/** Milliseconds since 1970, as precisely as Node has them. */
 const nowMs = () => performance.timeOrigin + performance.now();
 
 /** Milliseconds from the rename of a new file to the first instruction of its command. */
@@ -41,17 +41,16 @@ async function latencies(world, number, prefix) {
     const name = `${prefix}${i}`;
     const at = nowMs();
     world.write(name, STAMP);
-    const { readFileSync } = await import('node:fs');
     const file = join(world.directory, 'homes', name, 'stamp');
-    await until(() => readIfThere(readFileSync, file) !== '', 'stamp', 10_000, 2);
-    found.push(Number(readIfThere(readFileSync, file)) / 1e6 - at);
+    await until(() => readIfThere(file) !== '', 'stamp', 10_000, 2);
+    found.push(Number(readIfThere(file)) / 1e6 - at);
   }
   return found;
 }
 
-function readIfThere(read, file) {
+function readIfThere(file) {
   try {
-    return read(file, 'utf8').trim();
+    return readFileSync(file, 'utf8').trim();
   } catch {
     return '';
   }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildPrograms, memAvailableBytes, sleep, until } from './world.mjs';
+import { buildPrograms, sleep, until } from './world.mjs';
 
 export const isInstalled = () => existsSync('/usr/bin/uwsgi-core') || existsSync('/usr/bin/uwsgi');
 
@@ -73,8 +73,6 @@ exec-pre-app = STAMP=${join(this.directory, `${name}.stamp`)} ${join(this.opt, p
     const file = join(this.directory, `${name}.stamp`);
     return existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
   }
-
-  memAvailableBytes = memAvailableBytes;
 
   async close() {
     if (this.process && this.process.exitCode === null) {

@@ -109,7 +109,6 @@ log-level = warn
 
   /** Starts the emperor; resolves with the milliseconds until it says ready. */
   async start() {
-    const begin = performance.now();
     this.output = '';
     this.daemon = spawn('ip', ['netns', 'exec', this.netns, BINARY, 'run', '--ini', this.ini], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -129,13 +128,6 @@ log-level = warn
       120_000,
       2,
     );
-    return performance.now() - begin;
-  }
-
-  async kill(signal) {
-    const ended = new Promise((done) => this.daemon.once('exit', done));
-    this.daemon.kill(signal);
-    await ended;
   }
 
   cli(...args) {

@@ -146,7 +146,7 @@ function nativeInputs() {
     ...filesBelow(NATIVE, /\.[ch]$/).filter((file) => file !== PROFILE),
     join(ROOT, 'src/jail/wire.ts'),
     join(ROOT, 'src/jail/generate-header.ts'),
-  ].filter(existsSync);
+  ];
 }
 
 /** The compiler writes beside dist/; what differs is renamed into place, so a running emperor never reads half a file. */

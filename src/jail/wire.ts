@@ -85,7 +85,6 @@ export const TAG = {
   UID: 39,
   GID: 40,
   BYTES: 41,
-  LOST_BYTES: 42, // log bytes that could not be written, so far
   SUBSCRIBE: 43, // HELLO: 1 = send me events
 } as const;
 
@@ -132,7 +131,7 @@ export const OP = {
   SECCOMP: 29, // BYTES: struct sock_filter[], put on everything that is started
 } as const;
 
-/** FLAGS of TMPFS, BIND and BIND_INSIDE: MOUNT_ATTR_* of mount_setattr(2), plus FILE. */
+/** FLAGS of TMPFS, BIND and BIND_INSIDE: MOUNT_ATTR_* of mount_setattr(2). */
 export const MOUNT = {
   READ_ONLY: 1,
   NOSUID: 2,

@@ -138,12 +138,13 @@ int attach_main(int argc, char **argv);
 /* ── init: shared state (init.c) ────────────────────────────────────────────────────────────── */
 
 #define MAX_RLIMITS 16
+#define PATH_BYTES 4096
 #define MAX_FILTER_BYTES 32768
 #define LINE_BYTES 8192
 
 struct init {
   char name[128], hash[80], boot_id[40];
-  uint64_t generation, start_time, namespaces;
+  uint64_t generation, start_time;
   int64_t started_ms; /* wall clock */
   int state; /* STATE_… */
   uid_t uid;
@@ -177,6 +178,10 @@ struct step {
   size_t length;
 };
 bool step_run(const struct step *step);
+/* A path or text of a step; notes the failure if it is missing or too long. */
+bool step_text(const struct step *step, uint16_t tag, char text[PATH_BYTES]);
+/* A number of a step; 0 if it is missing. */
+uint64_t step_number(const struct step *step, uint16_t tag);
 bool step_mount(const struct step *step); /* steps-mount.c */
 bool step_hook(const struct step *step);  /* steps-hook.c */
 bool step_sweep(void);
@@ -198,7 +203,6 @@ struct log_source {
 void log_begin(void);
 void log_line(const struct log_source *source, bool is_whole, const void *text, size_t length);
 void log_end(void);
-uint64_t log_lost_bytes(void);
 
 /* log-pipes.c: what processes write, cut into lines. */
 bool log_has_room(int pipes);

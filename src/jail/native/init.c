@@ -63,7 +63,6 @@ static bool read_identity(const uint8_t *fields, size_t length) {
   self.started_ms = wall_ms();
   boot_id(self.boot_id);
   self.generation = field_number(fields, length, TAG_GENERATION, 0);
-  self.namespaces = field_number(fields, length, TAG_FLAGS, 0);
   return field_text(fields, length, TAG_NAME, self.name, sizeof self.name) &&
          field_text(fields, length, TAG_HASH, self.hash, sizeof self.hash);
 }

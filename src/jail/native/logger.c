@@ -176,5 +176,3 @@ void log_end(void) {
   if (lost_bytes == before) told_lost_bytes = before;
   lost_bytes = before;
 }
-
-uint64_t log_lost_bytes(void) { return lost_bytes; }

@@ -101,7 +101,6 @@ static void welcome(struct peer *peer, const struct frame *frame) {
   out_number(&out, TAG_TIME_MS, (uint64_t)self.started_ms);
   out_number(&out, TAG_STATE, (uint64_t)self.state);
   out_number(&out, TAG_UID, self.uid);
-  out_number(&out, TAG_LOST_BYTES, log_lost_bytes());
   loop_say(peer, &out, NULL, 0);
 }
 

@@ -3,7 +3,6 @@
  * following any symlink, sources on the host are opened first and checked, and what is mounted is a detached
  * clone whose flags were set before it became reachable. So no path that a tenant could change is resolved.
  */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -16,7 +15,6 @@
 
 #include "emperor-init.h"
 
-#define PATH_BYTES 4096
 #define EMPTY_DIRECTORY "/dev/.emperor/empty"
 #define ATTR_RDONLY 0x1
 #define ATTR_NOSUID 0x2
@@ -24,15 +22,6 @@
 #define ATTR_NOEXEC 0x8
 #define TREE_CLONE 1
 #define MOVE_EMPTY_BOTH (0x4 | 0x40) /* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
-
-static bool text_of(const struct step *step, uint16_t tag, char path[PATH_BYTES]) {
-  if (field_text(step->fields, step->length, tag, path, PATH_BYTES)) return true;
-  return fail(EINVAL, "a step without its path");
-}
-
-static uint64_t number_of(const struct step *step, uint16_t tag) {
-  return field_number(step->fields, step->length, tag, 0);
-}
 
 /* Opens a path of the new root as O_PATH; symlinks anywhere in it are refused with ELOOP. */
 static int open_inside(const char *path) {
@@ -67,7 +56,7 @@ static bool mount_clone(int source_fd, int target_fd, uint64_t attributes) {
 
 static bool step_root(const struct step *step) {
   char path[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, path)) return false;
+  if (!step_text(step, TAG_SOURCE, path)) return false;
   int source = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (source < 0) return fail(errno, "%s", path);
   self.root_fd = sys_open_tree(source, "", TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
@@ -98,21 +87,21 @@ static unsigned long ms_flags(uint64_t flags) {
 
 static bool step_file_system(const struct step *step) {
   char target[PATH_BYTES], options[128] = "";
-  if (!text_of(step, TAG_TARGET, target)) return false;
+  if (!step_text(step, TAG_TARGET, target)) return false;
   switch (step->op) {
     case OP_PROC:
-      if (number_of(step, TAG_NUMBER)) strcpy(options, "hidepid=2");
+      if (step_number(step, TAG_NUMBER)) strcpy(options, "hidepid=2");
       return mount_new("proc", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
     case OP_MQUEUE: return mount_new("mqueue", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     case OP_DEVPTS:
       snprintf(options, sizeof options, "newinstance,ptmxmode=0666,mode=0620,gid=5,max=%llu",
-               (unsigned long long)number_of(step, TAG_COUNT));
+               (unsigned long long)step_number(step, TAG_COUNT));
       return mount_new("devpts", target, MS_NOSUID | MS_NOEXEC, options);
     default:
       snprintf(options, sizeof options, "size=%llu,nr_inodes=%llu,mode=%o",
-               (unsigned long long)number_of(step, TAG_LENGTH), (unsigned long long)number_of(step, TAG_COUNT),
-               (unsigned)number_of(step, TAG_MODE));
-      return mount_new("tmpfs", target, ms_flags(number_of(step, TAG_FLAGS)), options);
+               (unsigned long long)step_number(step, TAG_LENGTH), (unsigned long long)step_number(step, TAG_COUNT),
+               (unsigned)step_number(step, TAG_MODE));
+      return mount_new("tmpfs", target, ms_flags(step_number(step, TAG_FLAGS)), options);
   }
 }
 
@@ -132,13 +121,13 @@ static bool make_file(int parent, const char *name, mode_t mode, const struct st
 static bool step_make(const struct step *step) {
   char target[PATH_BYTES], text[PATH_BYTES] = "";
   const char *name;
-  if (!text_of(step, TAG_TARGET, target)) return false;
-  if (step->op == OP_SYMLINK && !text_of(step, TAG_TEXT, text)) return false;
+  if (!step_text(step, TAG_TARGET, target)) return false;
+  if (step->op == OP_SYMLINK && !step_text(step, TAG_TEXT, text)) return false;
   int parent = open_parent(target, &name);
   if (parent < 0) return fail(errno, "%s", target);
   /* The parent is O_PATH; *at() calls accept it. */
-  mode_t mode = (mode_t)number_of(step, TAG_MODE);
-  uint64_t number = number_of(step, TAG_NUMBER);
+  mode_t mode = (mode_t)step_number(step, TAG_MODE);
+  uint64_t number = step_number(step, TAG_NUMBER);
   bool is_done = false;
   switch (step->op) {
     case OP_DIRECTORY: is_done = mkdirat(parent, name, mode) == 0 && fchmodat(parent, name, mode, 0) == 0; break;
@@ -155,7 +144,7 @@ static bool step_make(const struct step *step) {
 
 static bool step_bind(const struct step *step) {
   char source[PATH_BYTES], target[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, source) || !text_of(step, TAG_TARGET, target)) return false;
+  if (!step_text(step, TAG_SOURCE, source) || !step_text(step, TAG_TARGET, target)) return false;
   bool is_inside = step->op == OP_BIND_INSIDE;
   int source_fd = is_inside ? open_inside(source) : open(source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   struct stat stat;
@@ -165,7 +154,7 @@ static bool step_bind(const struct step *step) {
     return fail(EINVAL, "%s", source);
   }
   int target_fd = open_inside(target);
-  bool is_done = target_fd >= 0 && mount_clone(source_fd, target_fd, number_of(step, TAG_FLAGS));
+  bool is_done = target_fd >= 0 && mount_clone(source_fd, target_fd, step_number(step, TAG_FLAGS));
   int error = errno;
   if (target_fd >= 0) close(target_fd);
   close(source_fd);
@@ -175,7 +164,7 @@ static bool step_bind(const struct step *step) {
 /* Covers a file with /dev/null and a directory with an empty one; what is not there needs no cover. */
 static bool step_mask(const struct step *step) {
   char target[PATH_BYTES];
-  if (!text_of(step, TAG_TARGET, target)) return false;
+  if (!step_text(step, TAG_TARGET, target)) return false;
   int target_fd = open_inside(target);
   struct stat stat;
   if (target_fd < 0) return errno == ENOENT || fail(errno, "%s", target);
@@ -191,7 +180,7 @@ static bool step_mask(const struct step *step) {
 
 static bool step_read_only(const struct step *step) {
   char target[PATH_BYTES];
-  if (!text_of(step, TAG_TARGET, target)) return false;
+  if (!step_text(step, TAG_TARGET, target)) return false;
   int fd = open_inside(target);
   if (fd < 0) return errno == ENOENT || fail(errno, "%s", target);
   bool is_done = mount_clone(fd, fd, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC);

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -16,20 +17,18 @@
 
 #include "emperor-init.h"
 
-#define PATH_BYTES 4096
-
-static bool text_of(const struct step *step, uint16_t tag, char path[PATH_BYTES]) {
-  if (field_text(step->fields, step->length, tag, path, PATH_BYTES)) return true;
+bool step_text(const struct step *step, uint16_t tag, char text[PATH_BYTES]) {
+  if (field_text(step->fields, step->length, tag, text, PATH_BYTES)) return true;
   return fail(EINVAL, "a step without its text");
 }
 
-static uint64_t number_of(const struct step *step, uint16_t tag) {
+uint64_t step_number(const struct step *step, uint16_t tag) {
   return field_number(step->fields, step->length, tag, 0);
 }
 
 static bool step_lock(const struct step *step) {
   char path[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, path)) return false;
+  if (!step_text(step, TAG_SOURCE, path)) return false;
   self.lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (self.lock_fd < 0 || flock(self.lock_fd, LOCK_EX | LOCK_NB) < 0) return fail(errno, "%s", path);
   return true;
@@ -38,45 +37,45 @@ static bool step_lock(const struct step *step) {
 /* The kernel checks who opened cgroup.procs, not who writes: children can join after the drop. */
 static bool step_cgroup(const struct step *step) {
   char init[PATH_BYTES], payload[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, init) || !text_of(step, TAG_TARGET, payload)) return false;
+  if (!step_text(step, TAG_SOURCE, init) || !step_text(step, TAG_TARGET, payload)) return false;
   if (!self.is_placed && !write_file(init, "0")) return fail(errno, "%s", init);
   self.is_placed = false; /* The launcher knows the first hierarchy only. */
-  uid_t uid = (uid_t)number_of(step, TAG_UID);
-  return payload_open(payload, uid, (gid_t)number_of(step, TAG_GID)) || fail(errno, "%s", payload);
+  uid_t uid = (uid_t)step_number(step, TAG_UID);
+  return payload_open(payload, uid, (gid_t)step_number(step, TAG_GID)) || fail(errno, "%s", payload);
 }
 
 static bool step_log(const struct step *step) {
   char path[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, path)) return false;
-  uid_t uid = (uid_t)number_of(step, TAG_UID);
-  gid_t gid = (gid_t)number_of(step, TAG_GID);
+  if (!step_text(step, TAG_SOURCE, path)) return false;
+  uid_t uid = (uid_t)step_number(step, TAG_UID);
+  gid_t gid = (gid_t)step_number(step, TAG_GID);
   if (mkdir(path, 0750) < 0 && errno != EEXIST) return fail(errno, "%s", path);
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 || fchown(fd, uid, gid) < 0) return fail(errno, "%s", path);
-  if (!log_open(fd, number_of(step, TAG_LENGTH), (int)number_of(step, TAG_COUNT), uid, gid))
+  if (!log_open(fd, step_number(step, TAG_LENGTH), (int)step_number(step, TAG_COUNT), uid, gid))
     return fail(errno, "%s/current", path);
   return true;
 }
 
 static bool step_listen(const struct step *step) {
   char path[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, path)) return false;
+  if (!step_text(step, TAG_SOURCE, path)) return false;
   self.listen_fd = listen_at(path);
   if (self.listen_fd < 0) return fail(errno, "%s", path);
-  loop_watch(self.listen_fd, WATCH_LISTEN, 0, 1 /* EPOLLIN */);
+  loop_watch(self.listen_fd, WATCH_LISTEN, 0, EPOLLIN);
   return true;
 }
 
 static bool step_hostname(const struct step *step) {
   char name[PATH_BYTES];
-  if (!text_of(step, TAG_TEXT, name)) return false;
+  if (!step_text(step, TAG_TEXT, name)) return false;
   return sethostname(name, strlen(name)) == 0 || fail(errno, "%s", name);
 }
 
 /* /proc/sys/net shows the writer's network namespace, whichever /proc it is. */
 static bool step_sysctl(const struct step *step) {
   char name[PATH_BYTES], text[PATH_BYTES], path[PATH_BYTES + 64], proc[32] = "";
-  if (!text_of(step, TAG_TARGET, name) || !text_of(step, TAG_TEXT, text)) return false;
+  if (!step_text(step, TAG_TARGET, name) || !step_text(step, TAG_TEXT, text)) return false;
   if (self.root_fd >= 0) snprintf(proc, sizeof proc, "/proc/self/fd/%d", self.root_fd);
   snprintf(path, sizeof path, "%s/proc/sys/%s", proc, name);
   return write_file(path, text) || fail(errno, "/proc/sys/%s", name);
@@ -94,14 +93,14 @@ static bool step_loopback(void) {
 /* Made and given to the tenant where it is not there; one that is there stays as it is. */
 static bool step_home(const struct step *step) {
   char path[PATH_BYTES];
-  if (!text_of(step, TAG_SOURCE, path)) return false;
+  if (!step_text(step, TAG_SOURCE, path)) return false;
   if (mkdir(path, 0700) < 0) {
     if (errno != EEXIST) return fail(errno, "%s", path);
     struct stat stat;
     if (lstat(path, &stat) < 0 || !S_ISDIR(stat.st_mode)) return fail(ENOTDIR, "%s", path);
     return true;
   }
-  if (lchown(path, (uid_t)number_of(step, TAG_UID), (gid_t)number_of(step, TAG_GID)) < 0)
+  if (lchown(path, (uid_t)step_number(step, TAG_UID), (gid_t)step_number(step, TAG_GID)) < 0)
     return fail(errno, "%s", path);
   return true;
 }
@@ -111,8 +110,8 @@ static bool step_home(const struct step *step) {
  * ours must be raised now, while we may.
  */
 static bool step_rlimit(const struct step *step) {
-  int resource = (int)number_of(step, TAG_NUMBER);
-  struct rlimit wanted = {number_of(step, TAG_LENGTH), number_of(step, TAG_COUNT)}, own;
+  int resource = (int)step_number(step, TAG_NUMBER);
+  struct rlimit wanted = {step_number(step, TAG_LENGTH), step_number(step, TAG_COUNT)}, own;
   if (self.rlimit_count == MAX_RLIMITS) return fail(E2BIG, "too many limits");
   if (getrlimit(resource, &own) < 0) return fail(errno, "resource %d", resource);
   if (wanted.rlim_cur > wanted.rlim_max) return fail(EINVAL, "resource %d", resource);
@@ -139,8 +138,8 @@ static bool has_nothing_left(uid_t uid, gid_t gid) {
 }
 
 static bool step_drop(const struct step *step) {
-  uid_t uid = (uid_t)number_of(step, TAG_UID);
-  gid_t gid = (gid_t)number_of(step, TAG_GID);
+  uid_t uid = (uid_t)step_number(step, TAG_UID);
+  gid_t gid = (gid_t)step_number(step, TAG_GID);
   if (uid == 0 || gid == 0) return fail(EPERM, "a tenant is never uid or gid 0");
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return fail(errno, "bounding set");
@@ -178,7 +177,7 @@ bool step_run(const struct step *step) {
     case OP_HOME: return step_home(step);
     case OP_HOOK: return step_hook(step);
     case OP_SWEEP: return step_sweep();
-    case OP_GATE: return step_gate(number_of(step, TAG_LENGTH));
+    case OP_GATE: return step_gate(step_number(step, TAG_LENGTH));
     case OP_RLIMIT: return step_rlimit(step);
     case OP_DROP: return step_drop(step);
     case OP_SECCOMP: return step_seccomp(step);
