@@ -8,6 +8,7 @@ import {
   isErrno,
   messageOf,
 } from '../base/errors.ts';
+import { shortPath } from '../base/socket-path.ts';
 import type {
   DistroStatus,
   EmperorEvent,
@@ -24,7 +25,6 @@ import type { JailPlan } from '../jail/plan.ts';
 import { EventReader } from './event-stream.ts';
 import { actionPath, PATHS, pathFor } from './paths.ts';
 import { type EventsRequest, formatEventsQuery, formatWaitQuery, type Query } from './query.ts';
-import { shortPath } from './socket.ts';
 
 type Method = 'GET' | 'POST';
 

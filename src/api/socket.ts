@@ -1,29 +1,11 @@
-/** Unix sockets by path, however long: sun_path holds 107 bytes, a directory as a descriptor makes any path short. */
-import { chmodSync, chownSync, closeSync, constants, openSync, renameSync, rmSync } from 'node:fs';
+/** The socket that the API listens at: made aside, with its rights, and renamed into place. */
+import { chmodSync, chownSync, renameSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Scope } from '../base/scope.ts';
+import { shortPath } from '../base/socket-path.ts';
 
-const MAX_SOCKET_PATH_BYTES = 107;
-/** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
-const O_PATH = 0o10000000;
 const ROOT_ID = 0;
-
-export interface ShortPath {
-  readonly path: string;
-  /** To be called once the path is no longer needed. */
-  close(): void;
-}
-
-/** Returns `path` in at most 107 bytes. ENOENT, EACCES: its directory is not there or closed to us. */
-export function shortPath(path: string): ShortPath {
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return { path, close() {} };
-  const directory = openSync(dirname(path), O_PATH | constants.O_DIRECTORY);
-  return {
-    path: `/proc/self/fd/${directory}/${basename(path)}`,
-    close: () => closeSync(directory),
-  };
-}
 
 export interface SocketSetting {
   readonly socketPath: string;

@@ -36,7 +36,7 @@ export interface Membership {
   dissolve(): void;
 }
 
-export const LEAVES = ['init', 'payload'] as const;
+const LEAVES = ['init', 'payload'] as const;
 
 /** Opens the hierarchy at `mount`; `parent` is a path below it. */
 export function openMembership(options: {

@@ -12,7 +12,6 @@ import { readdirSync } from 'node:fs';
 import { messageOf } from '../base/errors.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { InitClient, Welcome } from '../jail/init-client.ts';
-import type { LauncherChild } from '../jail/launcher-client.ts';
 import { readStartTime } from '../linux/proc.ts';
 import { connectInit, Jail, type JailHost, removeRemains } from '../vassal/jail.ts';
 
@@ -38,9 +37,10 @@ export async function findJails(host: JailHost): Promise<readonly Found[]> {
     ...host.membership.names(),
     ...children.filter((child) => child.state !== 'ended').map((child) => child.name),
   ]);
+  const nameOf = new Map(children.map(({ pid, name }) => [pid, name]));
   const limit = new Semaphore(PARALLEL);
   const found = await Promise.all(
-    [...names].map((name) => limit.run(() => findJail(host, name, children))),
+    [...names].map((name) => limit.run(() => findJail(host, name, nameOf))),
   );
   await Promise.all(
     children.filter((child) => child.state === 'ended').map(({ pid }) => host.launcher().ack(pid)),
@@ -51,7 +51,7 @@ export async function findJails(host: JailHost): Promise<readonly Found[]> {
 async function findJail(
   host: JailHost,
   name: string,
-  children: readonly LauncherChild[],
+  nameOf: ReadonlyMap<number, string>,
 ): Promise<Found | undefined> {
   const peer = await connect(host, name);
   if (!peer) return sweep(host, name);
@@ -63,8 +63,8 @@ async function findJail(
     await jail.kill();
     return undefined;
   }
-  const isOurs = children.some((child) => child.pid === pid && child.name === name);
-  if (!isOurs) host.log.info({ vassal: name, pid }, 'adopts an init of an earlier launcher');
+  if (nameOf.get(pid) !== name)
+    host.log.info({ vassal: name, pid }, 'adopts an init of an earlier launcher');
   return { name, jail, welcome: peer.welcome };
 }
 

@@ -9,6 +9,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
 import { EmperorError } from '../base/errors.ts';
+import { isAtRest } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import { findJails } from './adopt.ts';
 import type { PlannedChange, ResolvedValue } from './governor.ts';
@@ -129,7 +130,7 @@ export class Emperor {
     const all = [...this.#realm.vassals.values()];
     for (const vassal of all) vassal.retire();
     await this.#realm.waiters.until(() =>
-      all.every(({ state }) => state === 'stopped' || state === 'failed') ? true : undefined,
+      all.every(({ state }) => isAtRest(state)) ? true : undefined,
     );
     this.#realm.vassalHost.membership.dissolve();
   }

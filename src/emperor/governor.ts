@@ -3,13 +3,13 @@
  * here, only the contract between emperor/ and api/.
  */
 import type { Diagnostic } from '../base/errors.ts';
+import type { ChangeCost } from '../config/change-cost.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import type { VassalState } from '../vassal/state.ts';
 
 export { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
 
-export const PROCESS_KINDS = ['command', 'daemon', 'cron', 'session', 'exec'] as const;
-export type ProcessKind = (typeof PROCESS_KINDS)[number];
+export type ProcessKind = 'command' | 'daemon' | 'cron' | 'session' | 'exec';
 
 export interface LastExit {
   readonly code: number | null;
@@ -105,8 +105,6 @@ export interface EmperorEvent {
   readonly message?: string;
   readonly [field: string]: unknown;
 }
-
-export type ChangeCost = 'none' | 'live' | 'process' | 'jail';
 
 /** One line of `emperor plan`. */
 export interface PlannedChange {

@@ -31,6 +31,7 @@ export class IdentityStore {
     this.#identities = new Identities(options.uidRange);
     this.#identities.restore(readStateFile(this.#file));
     for (const name of listDirectories(options.homesDirectory)) {
+      if (this.#identities.find(name) !== undefined) continue;
       this.#identities.claim(name, statSync(join(options.homesDirectory, name)).uid);
     }
   }

@@ -5,16 +5,16 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { bootId } from '../linux/proc.ts';
+import { isAtRest } from '../vassal/state.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
 import { DistroCache } from './distro-cache.ts';
 import { EventLog } from './events.ts';
 import { IdentityStore } from './identity-store.ts';
 import { Records } from './records.ts';
-import type { Entry } from './roster.ts';
+import { type Entry, fileTextOf } from './roster.ts';
 import type { Settings } from './settings.ts';
 import { SurroundingsMaker } from './surroundings.ts';
 import { Waiters } from './waiters.ts';
@@ -24,12 +24,8 @@ export type RealmHost = Omit<
   VassalHost,
   'planJail' | 'commandLine' | 'onChange' | 'runDirectory' | 'backoff' | 'hookedStartLimit'
 > & {
-  readonly log: Log;
   readonly seccompFilter: Uint8Array;
 };
-
-/** States in which nothing of a vassal is left. */
-const AT_REST = ['stopped', 'failed'];
 
 /** Vassals with hooks that are being started at the same time: hooks mostly wait. */
 const HOOKED_STARTS = 64;
@@ -111,10 +107,12 @@ export class Realm {
   record(vassal: Vassal): void {
     const { applied, isHeld, isFinished } = vassal;
     if (!applied) return;
-    const { source } = this.entries.get(vassal.name) ?? {};
+    const seen = this.entries.get(vassal.name)?.source;
+    const recorded = this.records.read(vassal.name);
     // The file may have changed since.
-    const from = source?.sha256 === applied.sha256 ? source : this.records.read(vassal.name);
-    if (!from || ('applied' in from && from.applied.sha256 !== applied.sha256)) return;
+    const texts = [seen, recorded && fileTextOf(recorded)];
+    const from = texts.find((one) => one?.sha256 === applied.sha256);
+    if (!from) return;
     const { file, text, owner } = from;
     const finishedInBoot = isFinished ? bootId() : null;
     this.#writeDown(() =>
@@ -154,7 +152,7 @@ export class Realm {
   forgetIfGone(name: string): void {
     const vassal = this.vassals.get(name);
     if (this.entries.has(name) || this.unseen.has(name)) return;
-    if (vassal && (vassal.wanted !== null || !AT_REST.includes(vassal.state))) return;
+    if (vassal && (vassal.wanted !== null || !isAtRest(vassal.state))) return;
     if (!vassal && !this.records.read(name)) return;
     this.vassals.delete(name);
     this.identities.give(name, null);

@@ -1,6 +1,6 @@
 /** `emperor wait`: says when a condition holds, or why it never will. Pure; the emperor asks again at each event. */
 import type { Diagnostic } from '../base/errors.ts';
-import type { VassalState } from '../vassal/state.ts';
+import { isAtRest, type VassalState } from '../vassal/state.ts';
 import type { WaitCondition, WaitRequest, WaitResult } from './governor.ts';
 
 /** What is known of a name; null where no such vassal is known. */
@@ -33,7 +33,7 @@ function holds(condition: WaitCondition, view: WaitView | null, request: WaitReq
     case 'ready':
       return view.isReady;
     case 'stopped':
-      return view.state === 'stopped' || view.state === 'failed';
+      return isAtRest(view.state);
     case 'applied':
       return isApplied(view, request);
   }
@@ -49,14 +49,13 @@ const HELD = 'it was stopped by an operator; `emperor start` lets it run again';
 /** The file that is waited for is on disk, and it will not run as it is. */
 function refusal(view: WaitView, request: WaitRequest): WaitResult | undefined {
   if (request.sha256 !== undefined && view.sha256 !== request.sha256) return undefined;
-  const isInvalid = view.diagnostics.some(({ severity }) => severity === 'error');
+  const invalid = view.diagnostics.find(({ severity }) => severity === 'error');
   const isHopeless =
     view.state === 'failed' || (view.state === 'backoff' && view.lastError !== null);
-  if (!isInvalid && !isHopeless && !view.isHeld) return undefined;
-  const first = view.diagnostics.find(({ severity }) => severity === 'error');
+  if (!invalid && !isHopeless && !view.isHeld) return undefined;
   return {
     outcome: 'refused',
     diagnostics: view.diagnostics,
-    message: first?.message ?? view.lastError ?? (view.isHeld ? HELD : 'refused'),
+    message: invalid?.message ?? view.lastError ?? (view.isHeld ? HELD : 'refused'),
   };
 }

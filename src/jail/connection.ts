@@ -2,11 +2,10 @@
  * A connection to the launcher or to an init: requests that are answered by id, many in flight, and events.
  * What the words mean is the business of launcher-client.ts and init-client.ts.
  */
-import { closeSync, constants, openSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
-import { basename, dirname } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
+import { shortPath } from '../base/socket-path.ts';
 import { peerCredentials } from '../linux/peercred.ts';
 import {
   encodeFrame,
@@ -60,6 +59,53 @@ export interface Request<Answer> {
   readonly timeoutMs?: number;
 }
 
+/** Asks by LIST, page by page, until there are no more entries. */
+export async function listAll<Entry>(
+  ask: (request: Request<Page<Entry>>) => Promise<Page<Entry>>,
+  entryOf: (fields: Fields) => Entry,
+): Promise<readonly Entry[]> {
+  const all: Entry[] = [];
+  for (let from: number | null = 0; from !== null; ) {
+    const page: Page<Entry> = await ask({
+      verb: VERB.LIST,
+      fields: [[TAG.NUMBER, from]],
+      read: (fields) => ({
+        entries: fields.entries(TAG.ENTRY).map(entryOf),
+        next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
+      }),
+    });
+    all.push(...page.entries);
+    from = page.next;
+  }
+  return all;
+}
+
+interface Page<Entry> {
+  readonly entries: readonly Entry[];
+  /** Where the next page begins; null after the last. */
+  readonly next: number | null;
+}
+
+/** How a process ended, as launcher and init tell it. */
+export interface ExitStatus {
+  /** As waitpid(2) gives it. */
+  readonly status: number;
+  readonly userTimeUs: number;
+  readonly systemTimeUs: number;
+  readonly maxRssKb: number;
+  readonly endedAtMs: number;
+}
+
+export function exitStatusOf(fields: Fields): ExitStatus {
+  return {
+    status: fields.number(TAG.STATUS),
+    userTimeUs: fields.number(TAG.UTIME_US),
+    systemTimeUs: fields.number(TAG.STIME_US),
+    maxRssKb: fields.number(TAG.MAXRSS_KB),
+    endedAtMs: fields.number(TAG.TIME_MS),
+  };
+}
+
 interface Pending {
   /** Reads the answer; returns what hands it over. */
   readonly accept: (fields: Fields) => () => void;
@@ -68,10 +114,6 @@ interface Pending {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** sun_path holds 108 bytes, the last of which is NUL (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107;
-/** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
-const O_PATH = 0o10000000;
 
 export class Connection<Event> {
   readonly #socket: Socket;
@@ -240,13 +282,11 @@ class Mailbox<T> {
 }
 
 async function openSocket(path: string): Promise<Socket> {
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return connected(createConnection(path));
-  // The directory as a descriptor makes any path short. O_PATH needs no right to read it.
-  const directory = openSync(dirname(path), O_PATH | constants.O_DIRECTORY);
+  const short = shortPath(path);
   try {
-    return await connected(createConnection(`/proc/self/fd/${directory}/${basename(path)}`));
+    return await connected(createConnection(short.path));
   } finally {
-    closeSync(directory);
+    short.close();
   }
 }
 

@@ -5,7 +5,15 @@
 import { EmperorError } from '../base/errors.ts';
 import { visible } from '../base/visible.ts';
 import { errnoName } from '../linux/errno.ts';
-import { Connection, type ConnectionOptions, Refusal, type Request } from './connection.ts';
+import {
+  Connection,
+  type ConnectionOptions,
+  type ExitStatus,
+  exitStatusOf,
+  listAll,
+  Refusal,
+  type Request,
+} from './connection.ts';
 import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
 import { stepFailure } from './step-failure.ts';
@@ -41,18 +49,12 @@ export interface StartRequest {
 }
 
 /** How a process that init started has ended. */
-export interface SlotExit {
+export interface SlotExit extends ExitStatus {
   readonly slot: bigint;
   readonly kind: string;
   readonly label: string;
   /** In the vassal's numbering. */
   readonly pid: number;
-  /** As waitpid(2) gives it. */
-  readonly status: number;
-  readonly userTimeUs: number;
-  readonly systemTimeUs: number;
-  readonly maxRssKb: number;
-  readonly endedAtMs: number;
 }
 
 /** A process that init started, alive or ended and not yet acknowledged. */
@@ -156,23 +158,7 @@ export class InitClient {
   }
 
   async list(): Promise<readonly SlotEntry[]> {
-    const all: SlotEntry[] = [];
-    for (let from: number | null = 0; from !== null; ) {
-      const page: { entries: SlotEntry[]; next: number | null } = await this.#ask(
-        'list its processes',
-        {
-          verb: VERB.LIST,
-          fields: [[TAG.NUMBER, from]],
-          read: (fields) => ({
-            entries: fields.entries(TAG.ENTRY).map(entryOf),
-            next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
-          }),
-        },
-      );
-      all.push(...page.entries);
-      from = page.next;
-    }
-    return all;
+    return listAll((request) => this.#ask('list its processes', request), entryOf);
   }
 
   /** The exit of `slot` has been noted; init may forget it. */
@@ -306,10 +292,6 @@ function slotExitOf(fields: Fields): SlotExit {
     kind: fields.text(TAG.KIND),
     label: fields.text(TAG.LABEL),
     pid: fields.number(TAG.PID),
-    status: fields.number(TAG.STATUS),
-    userTimeUs: fields.number(TAG.UTIME_US),
-    systemTimeUs: fields.number(TAG.STIME_US),
-    maxRssKb: fields.number(TAG.MAXRSS_KB),
-    endedAtMs: fields.number(TAG.TIME_MS),
+    ...exitStatusOf(fields),
   };
 }

@@ -1,6 +1,14 @@
 /** The launcher as the emperor sees it: what makes vassals, and keeps how they ended until asked. */
 import { EmperorError } from '../base/errors.ts';
-import { Connection, type ConnectionOptions, Refusal, type Request } from './connection.ts';
+import {
+  Connection,
+  type ConnectionOptions,
+  type ExitStatus,
+  exitStatusOf,
+  listAll,
+  Refusal,
+  type Request,
+} from './connection.ts';
 import { launchFields } from './encode.ts';
 import { type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
@@ -16,17 +24,11 @@ export interface LauncherWelcome {
 }
 
 /** How an init ended. */
-export interface ChildExit {
+export interface ChildExit extends ExitStatus {
   readonly name: string;
   readonly pid: number;
   /** Clock ticks since boot; with the pid it names a process for ever. */
   readonly startTime: bigint;
-  /** As waitpid(2) gives it. */
-  readonly status: number;
-  readonly userTimeUs: number;
-  readonly systemTimeUs: number;
-  readonly maxRssKb: number;
-  readonly endedAtMs: number;
 }
 
 /** A vassal's init, alive or ended and not yet acknowledged. */
@@ -88,20 +90,7 @@ export class LauncherClient {
   }
 
   async list(): Promise<readonly LauncherChild[]> {
-    const all: LauncherChild[] = [];
-    for (let from: number | null = 0; from !== null; ) {
-      const page: { entries: LauncherChild[]; next: number | null } = await this.#ask({
-        verb: VERB.LIST,
-        fields: [[TAG.NUMBER, from]],
-        read: (fields) => ({
-          entries: fields.entries(TAG.ENTRY).map(childOf),
-          next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
-        }),
-      });
-      all.push(...page.entries);
-      from = page.next;
-    }
-    return all;
+    return listAll((request) => this.#ask(request), childOf);
   }
 
   /** The exit of `pid` has been noted; the launcher may forget it. */
@@ -181,10 +170,6 @@ function exitOfChild(fields: Fields): ChildExit {
     name: fields.text(TAG.NAME),
     pid: fields.number(TAG.PID),
     startTime: fields.bigint(TAG.START_TIME),
-    status: fields.number(TAG.STATUS),
-    userTimeUs: fields.number(TAG.UTIME_US),
-    systemTimeUs: fields.number(TAG.STIME_US),
-    maxRssKb: fields.number(TAG.MAXRSS_KB),
-    endedAtMs: fields.number(TAG.TIME_MS),
+    ...exitStatusOf(fields),
   };
 }

@@ -1,13 +1,12 @@
 /** execve(2): this process becomes another program. Node 20 has no call for it. */
+import { clearCloseOnExec } from './fcntl.ts';
 import { libcCall } from './libc.ts';
 
-const F_SETFD = 2;
 const STDIO = [0, 1, 2];
 
 const execve = libcCall<
   [path: string, argv: readonly (string | null)[], envp: readonly (string | null)[]]
 >('int execve(const char *, const char **, const char **)');
-const fcntl = libcCall<[fd: number, command: number, argument: number]>('int fcntl(int, int, int)');
 
 /**
  * Replaces the process: same pid, same stdin, stdout and stderr; every other descriptor of Node closes by
@@ -19,14 +18,14 @@ export function becomeProgram(
   env: readonly string[],
 ): never {
   // Node closes terminals that it has opened as streams.
-  for (const fd of STDIO) clearCloseOnExec(fd);
+  for (const fd of STDIO) keepOnExec(fd);
   execve(path, [path, ...args, null], [...env, null]);
   throw new Error('execve(2) returned');
 }
 
-function clearCloseOnExec(fd: number): void {
+function keepOnExec(fd: number): void {
   try {
-    fcntl(fd, F_SETFD, 0);
+    clearCloseOnExec(fd);
   } catch {
     // EBADF: it was closed when we were started, and stays so.
   }

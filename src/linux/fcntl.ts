@@ -1,6 +1,7 @@
 /** fcntl(2), the few commands that are needed. Numbers: include/uapi/linux/fcntl.h, asm-generic/fcntl.h. */
 import { libcCall } from './libc.ts';
 
+const F_SETFD = 2;
 const F_SETSIG = 10;
 const F_SETLEASE = 1024;
 const F_RDLCK = 0;
@@ -23,4 +24,9 @@ export function takeReadLease(fd: number): void {
 /** Gives the lease back; a writer that waits in open(2) goes on. */
 export function releaseLease(fd: number): void {
   fcntl(fd, F_SETLEASE, F_UNLCK);
+}
+
+/** Has an open descriptor stay open in the program that this process becomes. EBADF: it is not open. */
+export function clearCloseOnExec(fd: number): void {
+  fcntl(fd, F_SETFD, 0);
 }

@@ -1,9 +1,8 @@
 /** openat2(2): opens a path that cannot lead out of a directory, whatever changes meanwhile. */
 import { closeSync, constants, openSync } from 'node:fs';
+import { O_CLOEXEC, O_PATH } from '../base/open-flags.ts';
 import { addressOf, systemCall } from './libc.ts';
 
-const O_CLOEXEC = 0o2000000;
-const O_PATH = 0o10000000;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;

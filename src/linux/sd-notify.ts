@@ -1,5 +1,6 @@
 /** Tells systemd how a service is (sd_notify(3)) by its datagram protocol; Node has no unix datagrams. */
 import { closeSync } from 'node:fs';
+import { MAX_SOCKET_PATH_BYTES } from '../base/socket-path.ts';
 import { libcCall } from './libc.ts';
 
 const AF_UNIX = 1;
@@ -7,7 +8,6 @@ const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
-const MAX_PATH_BYTES = 107;
 
 const socket = libcCall<[family: number, type: number, protocol: number]>(
   'int socket(int, int, int)',
@@ -34,8 +34,8 @@ export function sdNotify(notifySocket: string, state: string): void {
 /** Returns a struct sockaddr_un (unix(7)) for a path or, with a leading `@`, an abstract name. */
 export function unixAddress(name: string): Buffer {
   const path = Buffer.from(name);
-  if (path.length === 0 || path.length > MAX_PATH_BYTES) {
-    throw new RangeError(`A socket's path has 1 to ${MAX_PATH_BYTES} bytes: ${name}`);
+  if (path.length === 0 || path.length > MAX_SOCKET_PATH_BYTES) {
+    throw new RangeError(`A socket's path has 1 to ${MAX_SOCKET_PATH_BYTES} bytes: ${name}`);
   }
   const isAbstract = name.startsWith('@');
   if (isAbstract) path[0] = 0;

@@ -22,7 +22,7 @@ export class CommandProcess {
   /** Monotonic milliseconds. */
   #startedAt = 0;
   /** Set while it is being stopped: who waits for its end. */
-  #stopping: { readonly slot: bigint; readonly resolve: () => void } | null = null;
+  #stopping: (() => void) | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -77,7 +77,7 @@ export class CommandProcess {
     const slot = this.#slot;
     if (slot === null) return;
     const ended = new Promise<void>((resolve) => {
-      this.#stopping = { slot, resolve };
+      this.#stopping = resolve;
     });
     const send = (signal: number) =>
       void init.signal(slot, signal).catch(() => {
@@ -94,8 +94,8 @@ export class CommandProcess {
   /** Takes note of an exit; true if it is the end of the command that nobody asked for. */
   hasEndedBy(exit: SlotExit): boolean {
     if (exit.slot !== this.#slot) return false;
-    if (this.#stopping?.slot === exit.slot) {
-      this.#stopping.resolve();
+    if (this.#stopping) {
+      this.#stopping();
       return false;
     }
     this.#slot = null;
@@ -105,6 +105,6 @@ export class CommandProcess {
   /** Its jail has died. */
   lose(): void {
     this.#slot = null;
-    this.#stopping?.resolve();
+    this.#stopping?.();
   }
 }

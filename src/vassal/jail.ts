@@ -42,7 +42,6 @@ const STUCK_AFTER_MS = 10_000;
 export class Jail {
   readonly name: string;
   readonly pid: number;
-  readonly startTime: bigint;
   readonly init: InitClient;
   /** Wall clock; 0 until init has been greeted. */
   startedAtMs = 0;
@@ -59,12 +58,11 @@ export class Jail {
 
   private constructor(
     host: JailHost,
-    identity: { name: string; pid: number; startTime: bigint; pidfd: number; init: InitClient },
+    identity: { name: string; pid: number; pidfd: number; init: InitClient },
   ) {
     this.#host = host;
     this.name = identity.name;
     this.pid = identity.pid;
-    this.startTime = identity.startTime;
     this.init = identity.init;
     this.#pidfd = identity.pidfd;
     this.#died = new Promise((resolve) => {
@@ -112,8 +110,8 @@ export class Jail {
     const runDirectory = join(host.runDirectory, name);
     makeDirectory(runDirectory);
     const jailPlan = plan(host.membership.create(name), runDirectory);
-    const { pid, startTime } = await host.launcher().launch(jailPlan);
-    return Jail.#pass(host, { name, pid, startTime }, jailPlan);
+    const { pid } = await host.launcher().launch(jailPlan);
+    return Jail.#pass(host, { name, pid }, jailPlan);
   }
 
   /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
@@ -129,7 +127,7 @@ export class Jail {
   /** Takes hold of an init that stands at its gate and lets it pass. */
   static async #pass(
     host: JailHost,
-    found: { name: string; pid: number; startTime: bigint },
+    found: { name: string; pid: number },
     plan: JailPlan,
   ): Promise<Jail> {
     const pidfd = openPidfd(found.pid);

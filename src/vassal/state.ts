@@ -12,3 +12,8 @@ export const VASSAL_STATES = [
 ] as const;
 
 export type VassalState = (typeof VASSAL_STATES)[number];
+
+/** Whether nothing of a vassal is left in that state. */
+export function isAtRest(state: VassalState): boolean {
+  return state === 'stopped' || state === 'failed';
+}

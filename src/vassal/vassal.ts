@@ -10,7 +10,7 @@
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Semaphore } from '../base/semaphore.ts';
 import type { Leaves } from '../cgroup/membership.ts';
-import { costOf } from '../config/change-cost.ts';
+import { type ChangeCost, costOf } from '../config/change-cost.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Refusal } from '../jail/connection.ts';
 import type { SlotExit, Welcome } from '../jail/init-client.ts';
@@ -156,7 +156,7 @@ export class Vassal {
 
   /** The file was touched: clears a backoff, and nothing else. */
   touch(): void {
-    if (this.#state !== 'backoff' && this.#state !== 'failed') return;
+    if (!this.#isIn('backoff', 'failed')) return;
     this.#retry.failures = 0;
     this.#begin();
   }
@@ -256,13 +256,13 @@ export class Vassal {
 
   /** Starts it if it rests and is wanted. */
   #begin(): void {
-    if (!this.#isWanted() || !['stopped', 'failed', 'backoff'].includes(this.#state)) return;
+    if (!this.#isWanted() || !this.#isIn('stopped', 'failed', 'backoff')) return;
     this.raise(this.#jail && this.#cost() === 'jail' ? 'change-jail' : 'begin');
   }
 
   /** Compares what is wanted with what runs, and raises the event that closes the gap. */
   #settle(): void {
-    if (!this.#isWanted() || !['running', 'frozen'].includes(this.#state)) return;
+    if (!this.#isWanted() || !this.#isIn('running', 'frozen')) return;
     const cost = this.#cost();
     if (cost === 'jail') this.raise('change-jail');
     else if (cost === 'process') this.raise('change-process');
@@ -278,7 +278,7 @@ export class Vassal {
     return this.#wanted?.hash !== hash || this.#wanted?.sha256 !== sha256;
   }
 
-  #cost(): 'none' | 'live' | 'process' | 'jail' {
+  #cost(): ChangeCost {
     if (!this.#wanted || this.#wanted.hash === this.#applied?.hash) return 'none';
     return this.#applied ? costOf(this.#applied.config, this.#wanted.config).cost : 'jail';
   }

@@ -4,10 +4,9 @@
  */
 import { closeSync, constants, fstatSync, openSync, readdirSync } from 'node:fs';
 import { isErrno } from '../../base/errors.ts';
+import { O_PATH } from '../../base/open-flags.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
-/** From fcntl.h; Node has no name for it. Same number on x86_64 and arm64. */
-const O_PATH = 0o10000000;
 const NAME = /^current(?:\.([1-9]\d{0,5}))?$/;
 
 export interface LogFile {
