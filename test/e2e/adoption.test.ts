@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -159,6 +160,39 @@ describe('the next emperor', () => {
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
   }, 120_000);
+
+  test('never makes a second jail, whatever the moment of the kill', async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `v${i}`);
+    for (let round = 0; round < 8; round += 1) {
+      const want = `sleep ${1000 + round}`;
+      // A host name costs a new jail.
+      const text = `[vassal]\ncommand = ${want}\nhostname = h${round}\n`;
+      for (const name of names) emperor.write(name, text);
+      await new Promise((resolve) => setTimeout(resolve, round * 9));
+      await emperor.signal('SIGKILL');
+      await emperor.start();
+      await until(() => commandsOf(names).every((command) => command === want), 'all are applied');
+      expect([...runningInits()].sort()).toEqual([...names].sort());
+    }
+  }, 120_000);
+
+  test('gives everybody the uid of the home, where the state directory is lost', async () => {
+    emperor.apply('gone', SLEEP);
+    emperor.apply('here', SLEEP);
+    const [gone, here] = [status('gone').uid, status('here').uid];
+    emperor.remove('gone');
+    emperor.wait('gone', 'gone');
+    expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
+    rmSync(join(emperor.directory, 'state'), { recursive: true });
+    await until(() => !isAlive(emperor.pid), 'the emperor ends');
+    await emperor.start();
+    emperor.apply('new', SLEEP);
+    emperor.wait('here', 'running');
+    expect(status('here').uid).toBe(here);
+    expect([gone, here]).not.toContain(status('new').uid);
+    emperor.apply('gone', SLEEP);
+    expect(status('gone').uid).toBe(gone);
+  });
 
   test('replaces a launcher of another version, whose vassals go on', async () => {
     emperor.apply('old', SLEEP);

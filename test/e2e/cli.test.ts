@@ -136,6 +136,34 @@ describe('a running emperor', () => {
     expect(emperor.cli('plan', '--jail', 'blog').stdout).toMatch(/^ *\d+ pivot/m);
   });
 
+  test('its API answers any client, as docs/panel.md shows', () => {
+    const socket = join(emperor.directory, 'run/emperor.sock');
+    const get = (path: string) =>
+      execFileSync('curl', ['-s', '--unix-socket', socket, `http://emperor${path}`], {
+        encoding: 'utf8',
+      });
+    expect(JSON.parse(get('/v1/vassals/blog'))).toMatchObject({ name: 'blog', state: 'running' });
+    expect(get('/metrics')).toMatch(/^# HELP emperor_/m);
+    expect(JSON.parse(get('/v1/vassals/nobody'))).toMatchObject({
+      error: { code: 'no-such-vassal' },
+    });
+  });
+
+  test('doctor finds that this machine can do what is needed, and what is wrong', () => {
+    const findings = (ini: string) =>
+      JSON.parse(
+        spawnSync(BINARY, ['--ini', ini, 'doctor', '--json'], { encoding: 'utf8' }).stdout,
+      );
+    const problems = (ini: string) =>
+      findings(ini).filter(({ verdict }: { verdict: string }) => verdict === 'problem');
+    expect(problems(emperor.ini)).toEqual([]);
+    const empty = join(emperor.directory, 'empty.ini');
+    writeFileSync(empty, `[emperor]\nvassals = ${emperor.vassals}\ndistros = ${emperor.vassals}\n`);
+    expect(problems(empty)).toMatchObject([
+      { topic: 'distros', fix: expect.stringMatching(/distro add/) },
+    ]);
+  });
+
   test('several names at once: one failure is told, and stops no other', () => {
     emperor.apply('second', SLEEP);
     const answer = emperor.cli('stop', 'nobody', 'second');

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -88,6 +89,21 @@ describe('emperor.ini', () => {
     emperor.hup();
     await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > before, 'the rescan');
   });
+
+  test('partly M53: SIGHUP finds a change that no event tells', async () => {
+    emperor.apply('linked', SLEEP);
+    const elsewhere = join(emperor.directory, 'linked.ini');
+    linkSync(emperor.file('linked'), elsewhere);
+    // Several times, since the scan of every few seconds could find one by chance.
+    for (let round = 1; round <= 3; round += 1) {
+      const { generation } = status('linked');
+      writeFileSync(elsewhere, `[vassal]\ncommand = sleep ${1000 + round}\n`);
+      emperor.hup();
+      await until(() => status('linked').generation > generation, 'it is applied', 2000);
+    }
+    emperor.remove('linked');
+    emperor.wait('linked', 'gone');
+  });
 });
 
 describe('a vassal file', () => {
@@ -154,6 +170,24 @@ describe('a vassal file', () => {
       expect(answer.stderr + JSON.stringify(status('tyrant'))).not.toMatch(/root:[*$!x]/);
     }
     expect(status('tyrant')).toMatchObject({ state: 'running', config: { valid: false } });
+  });
+
+  test('of a trusted owner may say what root may', async () => {
+    emperor.writeIni({
+      ini: 'trusted-owners = 12345',
+      sections: '[class small]\nhostname = tiny\n',
+    });
+    const temporary = join(emperor.vassals, '.panel.new');
+    writeFileSync(temporary, `${SLEEP}exec-as-root = hostname by-the-panel\n`);
+    chownSync(temporary, 12_345, 12_345);
+    renameSync(temporary, emperor.file('panel'));
+    emperor.wait('panel', 'applied');
+    expect(emperor.cli('exec', 'panel', '--', 'hostname').stdout).toBe('by-the-panel\n');
+    emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
+    await until(() => !status('panel').config.valid, 'it is trusted no more');
+    expect(status('panel').state).toBe('running');
+    emperor.remove('panel');
+    emperor.wait('panel', 'gone');
   });
 
   test('is shown with the origin of each value, and what a change would cost', async () => {

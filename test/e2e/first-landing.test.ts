@@ -1,6 +1,6 @@
-import { existsSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { VassalStatus } from '../../src/emperor/governor.ts';
+import type { EmperorStats, PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
 import { isAlive, TestEmperor, until } from '../support/emperor.ts';
 
 const SLEEP = '[vassal]\ncommand = sleep 1000\n';
@@ -26,6 +26,21 @@ describe('a file becomes a caged process', () => {
     });
     expect(blog.processes).toMatchObject([{ kind: 'command', state: 'running' }]);
     expect(isAlive(blog.pid ?? 0)).toBe(true);
+  });
+
+  test('its parent is PID 1 of the vassal, whose parent is the launcher, the only child of the emperor', () => {
+    const parentOf = (pid: number) =>
+      Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    const { pid, processes } = status('blog');
+    const launcher = emperor.json<EmperorStats>('stats').launcher.pid;
+    expect(parentOf(processes[0]?.pid ?? 0)).toBe(pid);
+    expect(parentOf(pid ?? 0)).toBe(launcher);
+    const children = readdirSync(`/proc/${emperor.pid}/task`)
+      .flatMap((task) =>
+        readFileSync(`/proc/${emperor.pid}/task/${task}/children`, 'utf8').split(' '),
+      )
+      .filter(Boolean);
+    expect(children).toEqual([String(launcher)]);
   });
 
   test('M35: it runs in five namespaces of its own', () => {
@@ -64,6 +79,23 @@ describe('a file becomes a caged process', () => {
     emperor.apply('blog', '[vassal]\ncommand = sleep 2000\nhostname = other\n');
     expect(status('blog').pid).not.toBe(before.pid);
     expect(emperor.cli('exec', 'blog', '--', 'hostname').stdout).toBe('other\n');
+  });
+
+  test('a change that neither command nor jail needs is applied to what runs', () => {
+    const before = status('blog');
+    const text =
+      '[vassal]\ncommand = sleep 2000\nhostname = other\nstop-grace = 3s\nrestart = never\n';
+    const candidate = `${emperor.directory}/blog.ini`;
+    writeFileSync(candidate, text);
+    expect(emperor.json<readonly PlannedChange[]>('plan', candidate)).toMatchObject([
+      { name: 'blog', action: 'change', cost: 'live' },
+    ]);
+    emperor.apply('blog', text);
+    expect(status('blog')).toMatchObject({
+      pid: before.pid,
+      processes: before.processes,
+      generation: before.generation + 1,
+    });
   });
 
   test('D5: an invalid file does not touch what runs, and says where it is wrong', () => {

@@ -163,6 +163,23 @@ describe('a process inside', () => {
     expect([group, session]).toEqual([String(host), String(host)]);
   });
 
+  test('is in it from its first instruction, as init is in its own, and a hook is in no other', async () => {
+    const jail = await gate({ hooks: ['cat /proc/self/cgroup'] });
+    const where = (pid: number | 'self') => readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+    const leaf = (name: string) => new RegExp(`/${jail.plan.name}/${name}$`, 'm');
+    expect(where(jail.pid)).toMatch(leaf('init'));
+    expect(
+      linesOf(jail)
+        .map(({ text }) => text)
+        .join('\n'),
+    ).toMatch(new RegExp(`/${jail.plan.name}/`));
+    await jail.init.hello({ subscribe: true });
+    await jail.init.go(jail.plan);
+    for (let i = 0; i < 20; i++) {
+      expect((await jail.look()).get('cgroup')?.join('\n')).toMatch(leaf('payload'));
+    }
+  });
+
   test('is started once, however often its slot is asked for', async () => {
     const jail = await vassal();
     const first = await jail.start(['/bin/forever'], { slot: 7n });

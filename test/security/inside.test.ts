@@ -237,6 +237,36 @@ describe('what a process inside inherits', () => {
   });
 });
 
+describe('the network of a vassal', () => {
+  const datagrams = attempt('told(socket.socket, socket.AF_INET, socket.SOCK_DGRAM, 1)');
+  const raw = attempt('told(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1)');
+  test('has ping by datagrams, and no raw sockets', () => {
+    expect(datagrams()).toBe('ok');
+    expect(raw()).toBe('EPERM');
+  });
+});
+
+describe('sizes', () => {
+  test('of /tmp, /var/tmp and /run are what the file says', () => {
+    emperor.apply('sized', '[vassal]\ncommand = sleep 1000\ntmp-size = 1M\nrun-size = 1M\n');
+    const fill = (path: string, kilobytes: number) =>
+      emperor.cli(
+        'exec',
+        'sized',
+        '--',
+        'dd',
+        'if=/dev/zero',
+        `of=${path}/fill`,
+        'bs=1k',
+        `count=${kilobytes}`,
+      );
+    for (const path of ['/tmp', '/var/tmp', '/run']) {
+      expect(fill(path, 512).status).toBe(0);
+      expect(fill(path, 2048).stderr).toMatch(/No space left on device/);
+    }
+  });
+});
+
 describe('neighbours', () => {
   test('share no abstract socket, no shared memory, no queue, no terminal', () => {
     const hold = [

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   mkdirSync,
@@ -8,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -76,6 +78,16 @@ describe('inspectDistro()', () => {
     execFileSync('mkfifo', [join(root, 'usr/pipe')]);
     expect(findings()).toEqual([
       'error: /usr/pipe is a FIFO: vassals could talk to each other or to the host through it',
+    ]);
+  });
+
+  test('refuses a socket for the same reason', async () => {
+    const server = createServer().listen(join(root, 'usr/socket'));
+    await once(server, 'listening');
+    const found = findings();
+    server.close();
+    expect(found).toEqual([
+      'error: /usr/socket is a socket: vassals could talk to each other or to the host through it',
     ]);
   });
 
