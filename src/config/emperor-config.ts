@@ -29,8 +29,6 @@ export interface EmperorConfig extends Plain {
   readonly trustedOwners: readonly number[];
   readonly dns: readonly string[];
   readonly cgroupParent: string;
-  /** Backoff of failing vassals. */
-  readonly throttle: { readonly firstMs: number; readonly maxMs: number };
   /** What vassals get from here. */
   readonly defaults: Defaults;
 }
@@ -141,7 +139,6 @@ function configOf({ source, fields, values, defaults }: Parts): EmperorConfig {
     trustedOwners: [...new Set([0, owner.uid, ...(trustedUsers ?? [])])],
     dns: fields.dns ?? [],
     cgroupParent: fields.cgroupParent ?? cgroupParentOf(fields.runDirectory),
-    throttle: { firstMs: plain.throttleMs, maxMs: plain.maxThrottleMs },
     defaults: {
       ...defaults,
       inherited: inherited.map((value) =>
@@ -153,7 +150,7 @@ function configOf({ source, fields, values, defaults }: Parts): EmperorConfig {
 
 /** What no key can tell alone. */
 function judgeConfig(config: EmperorConfig, lines: readonly Line[], findings: Findings): void {
-  const { firstMs, maxMs } = config.throttle;
+  const { throttleMs: firstMs, maxThrottleMs: maxMs } = config;
   const placeOf = (key: string) =>
     lines.findLast((line) => line.key === key)?.valuePlace ?? wholeFile(config.file);
   if (firstMs > maxMs) {

@@ -66,7 +66,10 @@ export class Realm {
     this.vassalHost = {
       ...host,
       runDirectory: join(config.runDirectory, 'vassals'),
-      backoff: () => this.config.throttle,
+      backoff: () => ({
+        firstMs: this.config.throttleMs,
+        maxMs: this.config.maxThrottleMs,
+      }),
       hookedStartLimit: new Semaphore(HOOKED_STARTS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),

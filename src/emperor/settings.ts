@@ -90,7 +90,9 @@ export class SettingsFile {
     return readOperatorFile(path);
   };
 
-  readonly #listDistros = (directory: string): readonly string[] => {
+  /** Another directory counts after a restart; until then jails are made from the first one. */
+  readonly #listDistros = (named: string): readonly string[] => {
+    const directory = this.#distros?.directory ?? named;
     const names = distrosIn(directory);
     this.#distros = { directory, names };
     return names;

@@ -73,6 +73,42 @@ describe('emperor.ini', () => {
     await until(() => stats().conditions.length === 0, 'all is as before');
   });
 
+  test('another directory of distros waits for a restart, and the one in use goes on serving', async () => {
+    emperor.writeIni({
+      distros: emperor.vassals,
+      sections: '[class small]\nhostname = tiny\n',
+    });
+    await until(() => stats().conditions.length > 0, 'the condition');
+    expect(stats().conditions.join()).toMatch(/distros.*restarted/);
+    emperor.apply('plain', `${SLEEP}distro = bookworm\n`);
+    expect(status('plain')).toMatchObject({ state: 'running', config: { valid: true } });
+    emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
+    await until(() => stats().conditions.length === 0, 'all is as before');
+  });
+
+  test('another backoff counts at once', async () => {
+    const applied = stats().counters['emperor-ini-applied'] ?? 0;
+    emperor.writeIni({
+      ini: 'emperor-throttle = 60000',
+      sections: '[class small]\nhostname = tiny\n',
+    });
+    await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > applied, 'it is read');
+    expect(stats().conditions).toEqual([]);
+    emperor.write('fails', '[vassal]\ncommand = false\n');
+    await until(() => status('fails').state === 'backoff', 'it has failed');
+    const { nextAttemptAt, lastExit } = status('fails');
+    expect(Date.parse(nextAttemptAt ?? '') - Date.parse(lastExit?.at ?? '')).toBeGreaterThan(
+      20_000,
+    );
+    emperor.remove('fails');
+    emperor.wait('fails', 'gone');
+    emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
+    await until(
+      () => (stats().counters['emperor-ini-applied'] ?? 0) > applied + 1,
+      'all is as before',
+    );
+  });
+
   test('a directory of vassals can be added, and taken away again', async () => {
     const more = join(emperor.directory, 'more');
     mkdirSync(more);

@@ -39,7 +39,6 @@ describe('loadEmperorConfig()', () => {
       dns: [],
       throttleMs: 500,
       maxThrottleMs: 180_000,
-      throttle: { firstMs: 500, maxMs: 180_000 },
       cgroupParent: 'emperor',
       logLevel: 'info',
       defaults: { inherited: [], vassalSet: [], classes: {}, finals: [] },
@@ -91,7 +90,8 @@ master = true
       startLimit: 3,
       hookTimeoutMs: 60_000,
       dns: ['9.9.9.9'],
-      throttle: { firstMs: 1, maxMs: 2 },
+      throttleMs: 1,
+      maxThrottleMs: 2,
       logLevel: 'debug',
       cgroupParent: 'hosting',
     });
