@@ -47,10 +47,14 @@ export const isInputTerminal = (): boolean => isatty(STDIN);
 export const isOutputTerminal = (): boolean => isatty(STDOUT);
 export const isTalkTerminal = (): boolean => isatty(STDERR);
 
-/** Colours on a terminal, unless --no-color or NO_COLOR (no-color.org) say no. */
+/** False where --no-color or NO_COLOR (no-color.org) say so. */
+export function allowsColour({ color }: Globals): boolean {
+  return color && (readEnvironment('NO_COLOR') ?? '') === '';
+}
+
+/** Colours on a terminal that can show them, where they are allowed. */
 export function paintFor(globals: Globals): Paint {
-  const isForbidden = !globals.color || (readEnvironment('NO_COLOR') ?? '') !== '';
-  return painter(!isForbidden && isOutputTerminal() && readEnvironment('TERM') !== 'dumb');
+  return painter(allowsColour(globals) && isOutputTerminal() && readEnvironment('TERM') !== 'dumb');
 }
 
 export function tableStyle(globals: Globals): TableStyle {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { ApiClient } from '../api/client.ts';
 import { readEnvironment } from '../base/environment.ts';
 import { EmperorError } from '../base/errors.ts';
+import { RUN_DIRECTORY } from '../config/options/run-directory.ts';
 import type { Globals } from './call.ts';
 
 const SOCKET = 'emperor.sock';
-const DEFAULT_RUN_DIRECTORY = '/run/emperor';
 
 export async function reach(globals: Globals): Promise<ApiClient> {
   return new ApiClient(await socketPathOf(globals));
@@ -15,9 +15,9 @@ export async function reach(globals: Globals): Promise<ApiClient> {
 async function socketPathOf({ socket, ini }: Globals): Promise<string> {
   const named = socket ?? readEnvironment('EMPEROR_SOCKET');
   if (named !== undefined && named !== '') return named;
-  if (ini === undefined) return join(DEFAULT_RUN_DIRECTORY, SOCKET);
+  if (ini === undefined) return socketIn(RUN_DIRECTORY.default);
   const { runDirectoryOf } = await import('./run-directory.ts');
-  return join(await runDirectoryOf(ini), SOCKET);
+  return socketIn(await runDirectoryOf(ini));
 }
 
 /** Where the emperor of a configuration listens. */
@@ -25,8 +25,20 @@ export function socketIn(runDirectory: string): string {
   return join(runDirectory, SOCKET);
 }
 
-/** No emperor answers us, so what it knows has to be found elsewhere. */
-export function isUnreachable(error: unknown): boolean {
+/** What the daemon answers; undefined where none answers us, so that it has to be found elsewhere. */
+export async function ifReachable<T>(
+  globals: Globals,
+  ask: (client: ApiClient) => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await ask(await reach(globals));
+  } catch (error) {
+    if (isUnreachable(error)) return undefined;
+    throw error;
+  }
+}
+
+function isUnreachable(error: unknown): boolean {
   if (!(error instanceof EmperorError)) return false;
   return error.code === 'not-reachable' || error.code === 'not-permitted';
 }

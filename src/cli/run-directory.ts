@@ -8,9 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { Findings } from '../config/diagnose.ts';
 import { type Entry, readIni } from '../config/ini.ts';
-import { EMPEROR_OPTIONS } from '../config/options/emperor.ts';
-
-const { name: KEY, default: DEFAULT } = EMPEROR_OPTIONS.runDirectory;
+import { RUN_DIRECTORY } from '../config/options/run-directory.ts';
 
 /** Throws `bad-config` where the file cannot be read or does not say. */
 export async function runDirectoryOf(iniFile: string): Promise<string> {
@@ -26,14 +24,15 @@ export function plainRunDirectory(iniFile: string, text: string): string | undef
     .filter(({ name }) => name === 'emperor' || name === 'uwsgi')
     .flatMap((section) => section.entries);
   if (entries.some(isMore)) return undefined;
-  const value = entries.findLast(({ key }) => key === KEY)?.value ?? DEFAULT;
+  const value =
+    entries.findLast(({ key }) => key === RUN_DIRECTORY.name)?.value ?? RUN_DIRECTORY.default;
   return resolve(dirname(resolve(iniFile)), value);
 }
 
 /** An include or a loop can set the key, a placeholder can stand in its value. */
 function isMore({ key, value }: Entry): boolean {
   if (key === 'include' || key === 'for') return true;
-  return key === KEY && /[%$]/.test(value);
+  return key === RUN_DIRECTORY.name && /[%$]/.test(value);
 }
 
 function readText(file: string): string {

@@ -9,7 +9,7 @@ import { Budget } from './budget.ts';
 import { forbiddenAt } from './characters.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
-import { type Line, madeLine } from './line.ts';
+import { type Line, madeLine, valuePlaceOf } from './line.ts';
 import { EMPEROR_KEYS, IGNORED_KEYS } from './options/directives.ts';
 import { EMPEROR_OPTIONS, type EmperorFields } from './options/emperor.ts';
 import { type ResolvedValue, resolveOptions } from './resolve.ts';
@@ -151,8 +151,7 @@ function configOf({ source, fields, values, defaults }: Parts): EmperorConfig {
 /** What no key can tell alone. */
 function judgeConfig(config: EmperorConfig, lines: readonly Line[], findings: Findings): void {
   const { throttleMs: firstMs, maxThrottleMs: maxMs } = config;
-  const placeOf = (key: string) =>
-    lines.findLast((line) => line.key === key)?.valuePlace ?? wholeFile(config.file);
+  const placeOf = (key: string) => valuePlaceOf(lines, key, config.file);
   if (firstMs > maxMs) {
     findings.error(placeOf('emperor-max-throttle'), {
       code: 'bad-value',

@@ -1,6 +1,6 @@
 /** One `key = value` on its way to an option: what stands where, who wrote it, what its loop item is. */
 import { dirname } from 'node:path';
-import type { Place } from './diagnose.ts';
+import { type Place, wholeFile } from './diagnose.ts';
 import type { Entry } from './ini.ts';
 
 export type Trust = 'operator' | 'tenant';
@@ -53,4 +53,9 @@ export function madeLine(
 
 export function directoryOf(line: Line): string {
   return dirname(line.file);
+}
+
+/** Where the value of `key` stands last; the whole file where it stands nowhere. */
+export function valuePlaceOf(lines: readonly Line[], key: string, file: string): Place {
+  return lines.findLast((line) => line.key === key)?.valuePlace ?? wholeFile(file);
 }

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import type { Diagnostic } from '../base/errors.ts';
 import { Budget } from './budget.ts';
-import { Findings, type Place, wholeFile } from './diagnose.ts';
+import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
 import type { EmperorConfig } from './emperor-config.ts';
-import { type Line, madeLine, type Trust } from './line.ts';
+import { type Line, madeLine, type Trust, valuePlaceOf } from './line.ts';
 import { didYouMean } from './nearest.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
@@ -105,7 +105,7 @@ function classOf(source: VassalSource, lines: readonly Line[], work: Expansion):
   if (found) return found;
   const names = Object.keys(classes);
   const all = names.length === 0 ? 'it declares none' : `it has ${names.join(', ')}`;
-  work.findings.error(placeOf([...vassalSet, ...lines, ...finals], CLASS, source.file), {
+  work.findings.error(valuePlaceOf([...vassalSet, ...lines, ...finals], CLASS, source.file), {
     code: 'unknown-class',
     message: `There is no class \`${name}\` in emperor.ini: ${all}`,
     hint: didYouMean(name, names) ?? `declare it there as \`[class ${name}]\``,
@@ -151,7 +151,7 @@ function distroOf(
   lines: readonly Line[],
 ): string | undefined {
   const name = values.find(({ key }) => key === DISTRO)?.value;
-  const place = placeOf(lines, DISTRO, file);
+  const place = valuePlaceOf(lines, DISTRO, file);
   const all = distros.length === 0 ? 'it is empty' : `it has ${distros.join(', ')}`;
   if (name !== undefined && distros.includes(name)) return name;
   if (name !== undefined) {
@@ -168,10 +168,6 @@ function distroOf(
     });
   }
   return undefined;
-}
-
-function placeOf(lines: readonly Line[], key: string, file: string): Place {
-  return lines.findLast((line) => line.key === key)?.valuePlace ?? wholeFile(file);
 }
 
 /** Keys are sorted, so that equal configurations have equal texts. */

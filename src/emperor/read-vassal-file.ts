@@ -6,10 +6,9 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Diagnostic } from '../base/errors.ts';
+import { MAX_TEXT_BYTES } from '../config/ini.ts';
 import { type RefusedFile, readUnderLease } from '../linux/lease.ts';
 import type { FileOwner } from './sighting.ts';
-
-export const MAX_VASSAL_BYTES = 64 * 1024;
 
 /** What changes whenever a file is written, replaced or handed to somebody else. */
 export interface FileSignature {
@@ -68,7 +67,7 @@ export function sameSignature(a: FileSignature, b: FileSignature): boolean {
 
 /** Reads a vassal file. */
 export function readVassalFile(file: string): FileReading {
-  const read = readUnderLease(file, { maxBytes: MAX_VASSAL_BYTES });
+  const read = readUnderLease(file, { maxBytes: MAX_TEXT_BYTES });
   switch (read.kind) {
     case 'busy':
     case 'missing':

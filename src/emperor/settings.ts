@@ -8,6 +8,7 @@ import { type FSWatcher, watch } from 'chokidar';
 import { readEnvironment } from '../base/environment.ts';
 import { type Diagnostic, EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import { type EmperorConfig, loadEmperorConfig } from '../config/emperor-config.ts';
+import { MAX_TEXT_BYTES } from '../config/ini.ts';
 import { isDistroName } from '../distro/names.ts';
 import { lookupGroup, lookupUser } from '../linux/accounts.ts';
 import { isBeingWritten } from '../linux/lease.ts';
@@ -15,7 +16,6 @@ import { listDirectories } from './listing.ts';
 import { textFault } from './read-vassal-file.ts';
 import type { FileOwner } from './sighting.ts';
 
-const MAX_INCLUDE_BYTES = 64 * 1024;
 /** Events only say when to look; what they lose is found that late. */
 const RESCAN_MS = 5000;
 /** A file that was being written is looked at again after this. */
@@ -186,7 +186,7 @@ function readOperatorFile(path: string): IncludeResult {
   try {
     const stat = statSync(path);
     if (!stat.isFile()) return { error: 'it is no regular file' };
-    if (stat.size > MAX_INCLUDE_BYTES) return { error: 'it is larger than 64 KiB' };
+    if (stat.size > MAX_TEXT_BYTES) return { error: 'it is larger than 64 KiB' };
     if ((stat.mode & 0o002) !== 0) return { error: 'everybody can write to it; chmod o-w it' };
     return { text: textOf(path) };
   } catch (error) {

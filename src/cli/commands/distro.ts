@@ -8,7 +8,7 @@ import { type Call, type Globals, onlyWord, usageError } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { print, printJson, say, tableStyle } from '../output.ts';
 import { printable } from '../printable.ts';
-import { isUnreachable, reach } from '../reach.ts';
+import { ifReachable } from '../reach.ts';
 import { iniFileOf, loadSettings } from '../settings.ts';
 import { renderTable, type TableStyle } from '../table.ts';
 
@@ -27,29 +27,17 @@ export async function run(call: Call): Promise<number> {
 }
 
 async function distrosDirectoryOf(globals: Globals): Promise<string> {
-  const iniFile = iniFileOf(globals.ini) ?? (await iniOfDaemon(globals));
+  const iniFile =
+    iniFileOf(globals.ini) ?? (await ifReachable(globals, (client) => client.stats()))?.ini;
   if (iniFile === undefined) return EMPEROR_OPTIONS.distrosDirectory.default;
   return loadSettings(iniFile).config.distrosDirectory;
-}
-
-async function iniOfDaemon(globals: Globals): Promise<string | undefined> {
-  return ifReachable(async () => (await (await reach(globals)).stats()).ini);
-}
-
-async function ifReachable<T>(ask: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (isUnreachable(error)) return undefined;
-    throw error;
-  }
 }
 
 /** path of a distro → vassals that use it; undefined where no emperor runs. */
 async function usersByPath(
   globals: Globals,
 ): Promise<ReadonlyMap<string, readonly string[]> | undefined> {
-  const distros = await ifReachable(async () => (await reach(globals)).distros());
+  const distros = await ifReachable(globals, (client) => client.distros());
   return distros && new Map(distros.map(({ path, usedBy }) => [resolve(path), usedBy]));
 }
 

@@ -5,14 +5,13 @@ import { setImmediate } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { EmperorError, isErrno } from '../../base/errors.ts';
 import { isVassalName } from '../../config/names.ts';
-import { EMPEROR_OPTIONS } from '../../config/options/emperor.ts';
 import { type Call, type Globals, onlyWord, usageError } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { LogDirectory } from '../logs/files.ts';
 import { formatLogLine, type LogFormat } from '../logs/format.ts';
 import { LogReader } from '../logs/reader.ts';
 import { paintFor, print } from '../output.ts';
-import { isUnreachable, reach } from '../reach.ts';
+import { ifReachable } from '../reach.ts';
 
 /** What --follow begins with, as tail(1) does. */
 const FOLLOWED_LINES = 10;
@@ -127,23 +126,19 @@ function noSuchVassal(name: string, why: string): EmperorError {
 
 /** The daemon knows best; without it, its configuration does. */
 async function logDirectoryOf(globals: Globals): Promise<string> {
-  try {
-    return (await (await reach(globals)).stats()).logDir;
-  } catch (error) {
-    if (!isUnreachable(error)) throw error;
-    const { iniFileOf, loadSettings } = await import('../settings.ts');
-    const iniFile = iniFileOf(globals.ini);
-    if (iniFile === undefined) return EMPEROR_OPTIONS.logDirectory.default;
-    return loadSettings(iniFile).config.logDirectory;
-  }
+  const stats = await ifReachable(globals, (client) => client.stats());
+  if (stats) return stats.logDir;
+  const { iniFileOf, loadSettings } = await import('../settings.ts');
+  const iniFile = iniFileOf(globals.ini);
+  if (iniFile !== undefined) return loadSettings(iniFile).config.logDirectory;
+  const { EMPEROR_OPTIONS } = await import('../../config/options/emperor.ts');
+  return EMPEROR_OPTIONS.logDirectory.default;
 }
 
 async function isKnown(name: string, globals: Globals): Promise<boolean> {
   try {
-    await (await reach(globals)).file(name);
-    return true;
+    return (await ifReachable(globals, (client) => client.file(name))) !== undefined;
   } catch (error) {
-    if (isUnreachable(error)) return false;
     if (error instanceof EmperorError && error.code === 'no-such-vassal') return false;
     throw error;
   }

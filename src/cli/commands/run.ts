@@ -15,7 +15,7 @@ import { sdNotify } from '../../linux/sd-notify.ts';
 import { renderBanner } from '../banner.ts';
 import { type Call, type Globals, usageError } from '../call.ts';
 import { EXIT, leave } from '../exit.ts';
-import { isTalkTerminal, say } from '../output.ts';
+import { allowsColour, isTalkTerminal, say } from '../output.ts';
 import { socketIn } from '../reach.ts';
 import { reportError, sayDiagnostics } from '../report.ts';
 import { iniFileOf } from '../settings.ts';
@@ -62,11 +62,11 @@ function outliveReaders(): void {
   process.stderr.on('error', () => {});
 }
 
-function makeLog(config: EmperorConfig, { color }: Globals): FileLog {
+function makeLog(config: EmperorConfig, globals: Globals): FileLog {
   const log = createLog({
     level: config.logLevel,
     pretty: isTalkTerminal(),
-    colour: color && (readEnvironment('NO_COLOR') ?? '') === '',
+    colour: allowsColour(globals),
     file: join(config.logDirectory, 'emperor.log'),
   });
   process.on('uncaughtExceptionMonitor', (error) => {

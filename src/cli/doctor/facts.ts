@@ -1,9 +1,9 @@
 /** What the doctor looks at. Gathering only; judge.ts says what it means. Changes nothing on the machine. */
+import type { NamespaceName } from '../../config/kinds/lists.ts';
 import type { ListedDistro } from '../../distro/keep.ts';
 import type { Capability } from '../../linux/capabilities.ts';
 
-export const NAMESPACES = ['fs', 'ipc', 'uts', 'net', 'pid'] as const;
-export type Namespace = (typeof NAMESPACES)[number];
+export type Namespace = Exclude<NamespaceName, 'cgroup'>;
 
 /** Null where something works, else why it does not. */
 export type Failure = string | null;

@@ -8,6 +8,7 @@ import { duration, integer, MAX_ID, octalMode, range } from '../kinds/numbers.ts
 import { hostPath } from '../kinds/paths.ts';
 import { choice, name } from '../kinds/text.ts';
 import type { EmperorReload, FieldsOf, Option } from './option.ts';
+import { RUN_DIRECTORY } from './run-directory.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -57,8 +58,7 @@ export const EMPEROR_OPTIONS = {
   },
   runDirectory: {
     ...path,
-    name: 'run-dir',
-    default: '/run/emperor',
+    ...RUN_DIRECTORY,
     summary: 'The directory of sockets; one emperor each.',
     example: '/run/emperor-test',
   },

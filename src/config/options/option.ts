@@ -44,6 +44,10 @@ type FieldOf<O extends Option> = O['many'] extends true
 /** The configuration that a table describes. */
 export type FieldsOf<T extends OptionTable> = { readonly [F in keyof T]: FieldOf<T[F]> };
 
+export function spellingsOf(option: Option): readonly string[] {
+  return [option.name, ...(option.aliases ?? [])];
+}
+
 const NAMES = new WeakMap<OptionTable, ReadonlyMap<string, Option>>();
 
 /** Every spelling → its option. */
@@ -52,7 +56,7 @@ export function namesOf(table: OptionTable): ReadonlyMap<string, Option> {
   if (known) return known;
   const names = new Map(
     Object.values(table).flatMap((option) =>
-      [option.name, ...(option.aliases ?? [])].map((name) => [name, option] as const),
+      spellingsOf(option).map((name) => [name, option] as const),
     ),
   );
   NAMES.set(table, names);

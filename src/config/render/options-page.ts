@@ -2,7 +2,7 @@
 import { CODES } from '../diagnose.ts';
 import { DIRECTIVES } from '../options/directives.ts';
 import { EMPEROR_OPTIONS } from '../options/emperor.ts';
-import type { Option, OptionTable } from '../options/option.ts';
+import { type Option, type OptionTable, spellingsOf } from '../options/option.ts';
 import { VASSAL_OPTIONS } from '../options/vassal.ts';
 
 export function optionsPage(): string {
@@ -72,7 +72,9 @@ function tableOf(table: OptionTable): string {
 }
 
 function cellsOf(option: Option): readonly string[] {
-  const names = [option.name, ...(option.aliases ?? [])].map((name) => `\`${name}\``).join(', ');
+  const names = spellingsOf(option)
+    .map((name) => `\`${name}\``)
+    .join(', ');
   const fallback = option.default === null ? (option.otherwise ?? 'none') : `\`${option.default}\``;
   const repeat = option.many ? ' _Repeatable._' : '';
   return [

@@ -1,6 +1,6 @@
 /** The JSON schema of a vassal file, taken as an object: keys, their texts, lists where a key may repeat. */
 import { DIRECTIVES } from '../options/directives.ts';
-import type { Option } from '../options/option.ts';
+import { type Option, spellingsOf } from '../options/option.ts';
 import { VASSAL_OPTIONS } from '../options/vassal.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -20,8 +20,7 @@ export function vassalSchema(): JsonSchema {
 }
 
 function propertiesOf(option: Option): readonly (readonly [string, JsonSchema])[] {
-  const names = [option.name, ...(option.aliases ?? [])];
-  return names.map((name) => [name, propertyOf(option)]);
+  return spellingsOf(option).map((name) => [name, propertyOf(option)]);
 }
 
 function propertyOf(option: Option): JsonSchema {

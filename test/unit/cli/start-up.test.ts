@@ -38,8 +38,13 @@ test.each(['act', 'cat', 'events', 'ls', 'plan', 'purge', 'shutdown', 'stats', '
   },
 );
 
+test('`emperor logs` loads no table of options before it needs one', () => {
+  expect([...loadedBy('cli/commands/logs.ts')]).not.toContain('config/options/emperor.ts');
+});
+
 test('the run-dir of --ini is found without resolving the whole configuration', () => {
   const loaded = loadedBy('cli/run-directory.ts');
   expect(packagesOf(loaded)).toEqual([]);
   expect([...loaded]).not.toContain('config/emperor-config.ts');
+  expect([...loaded]).not.toContain('config/options/emperor.ts');
 });

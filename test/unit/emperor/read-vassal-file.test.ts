@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MAX_TEXT_BYTES } from '../../../src/config/ini.ts';
 import {
   lookAtFile,
-  MAX_VASSAL_BYTES,
   readVassalFile,
   sameSignature,
   textFault,
@@ -97,9 +97,9 @@ describe('readVassalFile()', () => {
   test('reads an empty file, and one of exactly 64 KiB', () => {
     writeFileSync(file, '');
     expect(readVassalFile(file)).toMatchObject({ kind: 'content', text: '' });
-    writeFileSync(file, 'x'.repeat(MAX_VASSAL_BYTES));
+    writeFileSync(file, 'x'.repeat(MAX_TEXT_BYTES));
     expect(readVassalFile(file)).toMatchObject({ kind: 'content' });
-    writeFileSync(file, 'x'.repeat(MAX_VASSAL_BYTES + 1));
+    writeFileSync(file, 'x'.repeat(MAX_TEXT_BYTES + 1));
     expect(readVassalFile(file)).toMatchObject({ diagnostics: [{ code: 'file-size' }] });
   });
 
