@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
-import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+import { commandOf, isAlive, readIfThere, TestEmperor, until } from '../support/emperor.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.json<VassalStatus>('status', name);
@@ -29,13 +29,7 @@ afterEach(() => emperor.close());
 function runningInits(): readonly string[] {
   return readdirSync('/proc')
     .filter((pid) => /^\d+$/.test(pid))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-      } catch {
-        return '';
-      }
-    })
+    .map((pid) => readIfThere(`/proc/${pid}/cgroup`))
     .flatMap(
       (text) => new RegExp(`/${emperor.cgroupParent}/([^/]+)/init$`, 'm').exec(text)?.[1] ?? [],
     );
@@ -43,33 +37,13 @@ function runningInits(): readonly string[] {
 
 /** Processes of a vassal besides its init. */
 function payloadPids(name: string): readonly number[] {
-  const top = join('/sys/fs/cgroup/unified', emperor.cgroupParent, name);
-  return readIfThere(join(top, 'payload/cgroup.procs')).split('\n').filter(Boolean).map(Number);
+  const procs = readIfThere(join(emperor.cgroup, name, 'payload/cgroup.procs'));
+  return procs.split('\n').filter(Boolean).map(Number);
 }
 
 /** What runs in each vassal by the kernel's account, all of its commands joined. */
 function commandsOf(names: readonly string[]): readonly string[] {
-  return names.map((name) => {
-    const procs = join(
-      '/sys/fs/cgroup/unified',
-      emperor.cgroupParent,
-      name,
-      'payload/cgroup.procs',
-    );
-    return readIfThere(procs)
-      .split('\n')
-      .filter(Boolean)
-      .map((pid) => readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim())
-      .join(' and ');
-  });
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return names.map((name) => payloadPids(name).map(commandOf).join(' and '));
 }
 
 describe('the next emperor', () => {
@@ -93,7 +67,7 @@ describe('the next emperor', () => {
     const [command] = status('mortal').processes;
     await emperor.signal('SIGKILL');
     process.kill(command?.pid ?? 0, 'SIGTERM');
-    await until(() => !isAlive(command?.pid ?? 0), 'the command ends');
+    await until('the command ends', () => !isAlive(command?.pid ?? 0));
     await emperor.start();
     emperor.wait('mortal', 'running');
     const after = status('mortal');
@@ -106,7 +80,7 @@ describe('the next emperor', () => {
     const { pid } = status('fragile');
     await emperor.signal('SIGKILL');
     process.kill(pid ?? 0, 'SIGKILL');
-    await until(() => !isAlive(pid ?? 0), 'init ends');
+    await until('init ends', () => !isAlive(pid ?? 0));
     await emperor.start();
     emperor.wait('fragile', 'running');
     expect(status('fragile').pid).not.toBe(pid);
@@ -114,10 +88,10 @@ describe('the next emperor', () => {
 
   test('goes on with a backoff that its predecessor had begun', async () => {
     emperor.write('fails', '[vassal]\ncommand = false\n');
-    await until(() => status('fails').state === 'backoff', 'the backoff');
+    await until('the backoff', () => status('fails').state === 'backoff');
     await emperor.signal('SIGKILL');
     await emperor.start();
-    await until(() => status('fails').failures >= 2, 'it is tried again');
+    await until('it is tried again', () => status('fails').failures >= 2);
     expect(runningInits()).toEqual(['fails']);
   });
 
@@ -133,7 +107,7 @@ describe('the next emperor', () => {
   test('D5: starts the last good text after a reboot with a broken file, and says so', async () => {
     emperor.apply('blog', SLEEP);
     emperor.write('blog', '[vassal]\ncomand = sleep 1\n');
-    await until(() => !status('blog').config.valid, 'the broken file is seen');
+    await until('the broken file is seen', () => !status('blog').config.valid);
     const { pid } = status('blog');
     await emperor.signal('SIGKILL');
     // As a reboot does: nothing runs any more, the state directory is still there.
@@ -153,10 +127,10 @@ describe('the next emperor', () => {
       // A different moment of the burst each time: as soon as so many have changed.
       const target = (round * 5) % names.length;
       const changed = () => commandsOf(names).filter((command) => command === want).length;
-      await until(() => changed() >= target, `${target} have changed`);
+      await until(`${target} have changed`, () => changed() >= target);
       await emperor.signal('SIGKILL');
       await emperor.start();
-      await until(() => commandsOf(names).every((command) => command === want), 'all are applied');
+      await until('all are applied', () => commandsOf(names).every((command) => command === want));
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
   }, 120_000);
@@ -171,7 +145,7 @@ describe('the next emperor', () => {
       await new Promise((resolve) => setTimeout(resolve, round * 9));
       await emperor.signal('SIGKILL');
       await emperor.start();
-      await until(() => commandsOf(names).every((command) => command === want), 'all are applied');
+      await until('all are applied', () => commandsOf(names).every((command) => command === want));
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
   }, 120_000);
@@ -184,7 +158,7 @@ describe('the next emperor', () => {
     emperor.wait('gone', 'gone');
     expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
     rmSync(join(emperor.directory, 'state'), { recursive: true });
-    await until(() => !isAlive(emperor.pid), 'the emperor ends');
+    await until('the emperor ends', () => !isAlive(emperor.pid));
     await emperor.start();
     emperor.apply('new', SLEEP);
     emperor.wait('here', 'running');
@@ -201,12 +175,12 @@ describe('the next emperor', () => {
     await emperor.signal('SIGTERM');
     const program = readlinkSync(`/proc/${launcher}/exe`);
     process.kill(launcher, 'SIGKILL');
-    await until(() => !isAlive(launcher), 'the launcher ends');
+    await until('the launcher ends', () => !isAlive(launcher));
     const other = join(emperor.directory, 'emperor-init');
     copyFileSync(program, other);
     const socket = join(emperor.directory, 'run/launcher.sock');
     spawn(other, ['launcher', socket, emperor.directory], { stdio: 'ignore' });
-    await until(() => existsSync(socket), 'it listens');
+    await until('it listens', () => existsSync(socket));
     await emperor.start();
     const now = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
     expect(readlinkSync(`/proc/${now}/exe`)).toBe(program);
@@ -219,10 +193,10 @@ describe('the next emperor', () => {
     const { pid } = status('old');
     const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
     process.kill(launcher, 'SIGKILL');
-    await until(() => {
+    await until('a new launcher', () => {
       const { pid: now } = emperor.json<EmperorStats>('stats').launcher;
       return now !== null && now !== launcher;
-    }, 'a new launcher');
+    });
     expect(status('old')).toMatchObject({ pid, state: 'running' });
     emperor.apply('new', SLEEP);
     emperor.remove('old');
@@ -242,9 +216,9 @@ test('`shutdown --stop-vassals` ends vassals and launcher, and leaves nothing', 
   const { pid } = status('blog');
   const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
   expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
-  await until(() => !isAlive(pid ?? 0) && !isAlive(launcher), 'all end');
+  await until('all end', () => !isAlive(pid ?? 0) && !isAlive(launcher));
   expect(runningInits()).toEqual([]);
-  expect(existsSync(join('/sys/fs/cgroup/unified', emperor.cgroupParent))).toBe(false);
+  expect(existsSync(emperor.cgroup)).toBe(false);
 });
 
 test('SIGINT, as Ctrl-C on a terminal sends it, stops everything and says so', async () => {
@@ -284,7 +258,7 @@ describe('an emperor that was killed at an awkward moment', () => {
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     const [command] = payloadPids('once');
     process.kill(command ?? 0, 'SIGKILL');
-    await until(() => payloadPids('once').length === 0, 'the command ends');
+    await until('the command ends', () => payloadPids('once').length === 0);
     writeDown('once', { finishedInBoot: bootId });
     await emperor.start();
     emperor.wait('once', 'stopped');
@@ -296,7 +270,7 @@ describe('an emperor that was killed at an awkward moment', () => {
     const left = ['homes', 'log'].map((place) => join(emperor.directory, place, '.purged-1-blog'));
     for (const path of left) mkdirSync(join(path, 'deep'), { recursive: true });
     await emperor.start();
-    await until(() => !left.some((path) => existsSync(path)), 'both are removed');
+    await until('both are removed', () => !left.some((path) => existsSync(path)));
   });
 });
 
@@ -306,7 +280,7 @@ test('a stopped vassal whose file went while no emperor ran is forgotten: a new 
   await emperor.signal('SIGTERM');
   emperor.remove('blog');
   await emperor.start();
-  await until(() => emperor.cli('status', 'blog').status === 4, 'it is forgotten');
+  await until('it is forgotten', () => emperor.cli('status', 'blog').status === 4);
   emperor.apply('blog', SLEEP);
   expect(status('blog').state).toBe('running');
 });

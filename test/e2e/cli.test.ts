@@ -61,7 +61,7 @@ describe('a running emperor', () => {
     expect(shell(`${cli} exec blog -- yes | head -2`).stdout).toBe('y\ny\n');
     const script = 'trap "echo got it; exit 9" TERM; echo set; while :; do sleep 0.05; done';
     const running = start(BINARY, cliArgs('exec', 'blog', '--', 'sh', '-c', script));
-    await until(() => running.output().includes('set'), 'the trap is set');
+    await until('the trap is set', () => running.output().includes('set'));
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(9);
     expect(running.output().split('\n')).toEqual(expect.arrayContaining(['set', 'got it']));
@@ -71,7 +71,7 @@ describe('a running emperor', () => {
     const running = start(BINARY, cliArgs('exec', 'blog', '--', 'sleep', '1000'));
     const program = () =>
       spawnSync('readlink', [`/proc/${running.child.pid}/exe`]).stdout.toString();
-    await until(() => program().includes('emperor-init'), 'it is the C program');
+    await until('it is the C program', () => program().includes('emperor-init'));
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(143);
   });
@@ -105,11 +105,10 @@ describe('a running emperor', () => {
     const logs = start(BINARY, cliArgs('logs', 'talker', '-f', '-n', '0', '--json'));
     const events = start(BINARY, cliArgs('events', '-f', '--since', '0s', '--json'));
     const count = () => logs.output().split('\n').length - 1;
-    await until(() => count() > 3, 'lines come');
+    await until('lines come', () => count() > 3);
     emperor.apply('event', SLEEP);
-    await until(
-      () => /"event":"applied".*"vassal":"event"/.test(events.output()),
-      'the event comes',
+    await until('the event comes', () =>
+      /"event":"applied".*"vassal":"event"/.test(events.output()),
     );
     for (const line of logs.output().split('\n').slice(0, 3)) {
       expect(JSON.parse(line)).toMatchObject({ label: 'command', stream: 'stdout', text: 'tick' });
@@ -198,7 +197,7 @@ describe('a running emperor', () => {
     await emperor.signal('SIGKILL');
     const first = emperor.cli('logs', 'talker', '-n', '1').stdout;
     expect(first).toMatch(/^\S+Z command tick\n$/);
-    await until(() => emperor.cli('logs', 'talker', '-n', '1').stdout > first, 'a later line');
+    await until('a later line', () => emperor.cli('logs', 'talker', '-n', '1').stdout > first);
     expect(emperor.cli('logs', 'nobody').status).toBe(4);
     expect(emperor.cli('status', 'talker').status).toBe(69);
     expect(emperor.cli('shutdown').status).toBe(69);
@@ -227,7 +226,7 @@ test('SIGTERM leaves vassals running, a second Ctrl-C leaves at once', async () 
     expect(isAlive(pid)).toBe(true);
     await emperor.start();
     const first = emperor.signal('SIGINT');
-    await until(() => emperor.output.includes('Ctrl-C again'), 'it says so');
+    await until('it says so', () => emperor.output.includes('Ctrl-C again'));
     const second = emperor.signal('SIGINT');
     expect(await Promise.all([first, second])).toEqual([130, 130]);
     expect(isAlive(pid)).toBe(true);

@@ -34,12 +34,12 @@ afterAll(() => emperor.close());
 describe('emperor.ini', () => {
   test('D6: an edit of a class reaches exactly the vassals that take it', async () => {
     emperor.writeIni({ sections: '[class small]\nhostname = little\n' });
-    await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > 0, 'the class is known');
+    await until('the class is known', () => (stats().counters['emperor-ini-applied'] ?? 0) > 0);
     emperor.apply('small', `${SLEEP}class = small\n`);
     emperor.apply('plain', SLEEP);
     const before = [status('small'), status('plain')];
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
-    await until(() => status('small').hostname === 'tiny', 'the change arrives');
+    await until('the change arrives', () => status('small').hostname === 'tiny');
     emperor.wait('small', 'applied');
     expect(emperor.cli('exec', 'small', '--', 'hostname').stdout).toBe('tiny\n');
     expect(status('small').generation).toBe((before[0]?.generation ?? 0) + 1);
@@ -52,12 +52,12 @@ describe('emperor.ini', () => {
   test('D5: a broken emperor.ini changes nothing, is shown in `stats`, and its repair is applied', async () => {
     const { pid } = status('plain');
     emperor.writeIni({ ini: 'vasals = nowhere' });
-    await until(() => stats().conditions.length > 0, 'the condition');
+    await until('the condition', () => stats().conditions.length > 0);
     expect(stats().conditions.join()).toMatch(/emperor\.ini.*last good/);
     expect(JSON.stringify(stats().diagnostics)).toMatch(/vasals.*did you mean.*vassals/);
     expect(status('plain').pid).toBe(pid);
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
-    await until(() => stats().conditions.length === 0, 'the repair');
+    await until('the repair', () => stats().conditions.length === 0);
   });
 
   test('a key that needs a restart says so, and does nothing until then', async () => {
@@ -65,12 +65,12 @@ describe('emperor.ini', () => {
       ini: 'uid-range = 300000-300010',
       sections: '[class small]\nhostname = tiny\n',
     });
-    await until(() => stats().conditions.length > 0, 'the condition');
+    await until('the condition', () => stats().conditions.length > 0);
     expect(stats().conditions.join()).toMatch(/uid-range.*restarted/);
     emperor.apply('later', SLEEP);
     expect(status('later').uid).toBeLessThan(300_000);
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
-    await until(() => stats().conditions.length === 0, 'all is as before');
+    await until('all is as before', () => stats().conditions.length === 0);
   });
 
   test('another directory of distros waits for a restart, and the one in use goes on serving', async () => {
@@ -78,12 +78,12 @@ describe('emperor.ini', () => {
       distros: emperor.vassals,
       sections: '[class small]\nhostname = tiny\n',
     });
-    await until(() => stats().conditions.length > 0, 'the condition');
+    await until('the condition', () => stats().conditions.length > 0);
     expect(stats().conditions.join()).toMatch(/distros.*restarted/);
     emperor.apply('plain', `${SLEEP}distro = bookworm\n`);
     expect(status('plain')).toMatchObject({ state: 'running', config: { valid: true } });
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
-    await until(() => stats().conditions.length === 0, 'all is as before');
+    await until('all is as before', () => stats().conditions.length === 0);
   });
 
   test('another backoff counts at once', async () => {
@@ -92,10 +92,10 @@ describe('emperor.ini', () => {
       ini: 'emperor-throttle = 60000',
       sections: '[class small]\nhostname = tiny\n',
     });
-    await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > applied, 'it is read');
+    await until('it is read', () => (stats().counters['emperor-ini-applied'] ?? 0) > applied);
     expect(stats().conditions).toEqual([]);
     emperor.write('fails', '[vassal]\ncommand = false\n');
-    await until(() => status('fails').state === 'backoff', 'it has failed');
+    await until('it has failed', () => status('fails').state === 'backoff');
     const { nextAttemptAt, lastExit } = status('fails');
     expect(Date.parse(nextAttemptAt ?? '') - Date.parse(lastExit?.at ?? '')).toBeGreaterThan(
       20_000,
@@ -104,8 +104,8 @@ describe('emperor.ini', () => {
     emperor.wait('fails', 'gone');
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
     await until(
-      () => (stats().counters['emperor-ini-applied'] ?? 0) > applied + 1,
       'all is as before',
+      () => (stats().counters['emperor-ini-applied'] ?? 0) > applied + 1,
     );
   });
 
@@ -123,7 +123,7 @@ describe('emperor.ini', () => {
   test('partly M53: SIGHUP reads everything again', async () => {
     const before = stats().counters['emperor-ini-applied'] ?? 0;
     emperor.hup();
-    await until(() => (stats().counters['emperor-ini-applied'] ?? 0) > before, 'the rescan');
+    await until('the rescan', () => (stats().counters['emperor-ini-applied'] ?? 0) > before);
   });
 
   test('partly M53: SIGHUP finds a change that no event tells', async () => {
@@ -135,7 +135,7 @@ describe('emperor.ini', () => {
       const { generation } = status('linked');
       writeFileSync(elsewhere, `[vassal]\ncommand = sleep ${1000 + round}\n`);
       emperor.hup();
-      await until(() => status('linked').generation > generation, 'it is applied', 2000);
+      await until('it is applied', () => status('linked').generation > generation, 2000);
     }
     emperor.remove('linked');
     emperor.wait('linked', 'gone');
@@ -220,7 +220,7 @@ describe('a vassal file', () => {
     emperor.wait('panel', 'applied');
     expect(emperor.cli('exec', 'panel', '--', 'hostname').stdout).toBe('by-the-panel\n');
     emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
-    await until(() => !status('panel').config.valid, 'it is trusted no more');
+    await until('it is trusted no more', () => !status('panel').config.valid);
     expect(status('panel').state).toBe('running');
     emperor.remove('panel');
     emperor.wait('panel', 'gone');
@@ -281,7 +281,7 @@ command = sleep 1000
     emperor.write('aaa-slow', `${SLEEP}exec-as-root = sleep 3\n`);
     const names = Array.from({ length: 200 }, (_, i) => `burst${i}`);
     for (const name of names) writeFileSync(emperor.file(name), '[vassal]\n');
-    await until(() => running(names) === names.length, 'all run', 60_000);
+    await until('all run', () => running(names) === names.length, 60_000);
     expect(
       list()
         .filter(({ name }) => names.includes(name))
@@ -290,10 +290,10 @@ command = sleep 1000
     expect(status('aaa-slow').state).toMatch(/starting|running/);
     for (const name of ['aaa-slow', ...names]) emperor.remove(name);
     // More than a fifth vanished at once: said, and held.
-    await until(() => stats().conditions.some((line) => line.includes('vanished')), 'mass-removal');
+    await until('mass-removal', () => stats().conditions.some((line) => line.includes('vanished')));
     expect(emperor.cli('events').stdout).toMatch(/mass-removal/);
     for (const name of ['aaa-slow', ...names]) emperor.write(name, '[vassal]\n');
-    await until(() => stats().conditions.length === 0, 'they are back');
+    await until('they are back', () => stats().conditions.length === 0);
     expect(status('burst7')).toMatchObject({ state: 'running', generation: 1 });
   }, 180_000);
 });

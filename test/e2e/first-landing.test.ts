@@ -114,15 +114,14 @@ describe('a file becomes a caged process', () => {
 
   test('logs shows what the command printed', async () => {
     emperor.apply('talker', `[vassal]\ncommand = sh -c 'echo hello from $HOME; sleep 1000'\n`);
-    await until(
-      () => emperor.cli('logs', 'talker').stdout.includes('hello from /home/talker'),
-      'the line',
+    await until('the line', () =>
+      emperor.cli('logs', 'talker').stdout.includes('hello from /home/talker'),
     );
   });
 
   test('partly M49: a command that fails is held back, and nobody else', async () => {
     emperor.write('fails', '[vassal]\ncommand = false\n');
-    await until(() => status('fails').failures >= 2, 'two failures');
+    await until('two failures', () => status('fails').failures >= 2);
     expect(status('fails')).toMatchObject({
       state: 'backoff',
       lastExit: { code: 1, reason: 'exit' },

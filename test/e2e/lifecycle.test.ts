@@ -53,7 +53,7 @@ function readNamespace(pid: number): string | null {
 describe('a vassal', () => {
   test('M47: that ends is started again by `always`, and by `on-failure` only when it failed', async () => {
     emperor.write('again', vassal("sh -c 'exit 0'", 'restart = always\n'));
-    await until(() => status('again').restarts >= 2, 'two restarts');
+    await until('two restarts', () => status('again').restarts >= 2);
     emperor.write('fine', vassal("sh -c 'exit 0'", 'restart = on-failure\n'));
     emperor.wait('fine', 'stopped');
     expect(status('fine')).toMatchObject({
@@ -62,7 +62,7 @@ describe('a vassal', () => {
       lastExit: { code: 0, signal: null, reason: 'exit' },
     });
     emperor.write('sour', vassal("sh -c 'exit 3'", 'restart = on-failure\n'));
-    await until(() => status('sour').restarts >= 2, 'two restarts');
+    await until('two restarts', () => status('sour').restarts >= 2);
     expect(status('sour').lastExit).toMatchObject({ code: 3 });
     for (const name of ['again', 'fine', 'sour']) await expectGone(name, []);
   });
@@ -79,19 +79,19 @@ describe('a vassal', () => {
     expect(readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8')).toBe('x\n');
     emperor.cli('start', 'once');
     await until(
-      () => readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8') === 'x\nx\n',
       'the second run',
+      () => readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8') === 'x\nx\n',
     );
     await expectGone('once', []);
   });
 
   test('partly M49: that fails waits longer each time, and a touch of its file clears that', async () => {
     emperor.write('fails', vassal('false'));
-    await until(() => status('fails').failures >= 3, 'three failures');
+    await until('three failures', () => status('fails').failures >= 3);
     const before = status('fails');
     expect(before.nextAttemptAt ?? before.state).toBeTruthy();
     utimesSync(emperor.file('fails'), new Date(), new Date());
-    await until(() => status('fails').failures < 3, 'the touch clears the failures');
+    await until('the touch clears the failures', () => status('fails').failures < 3);
     const events = emperor.cli('events', '--json').stdout;
     expect(events).toMatch(
       /"event":"file-touched".*content unchanged|content unchanged.*file-touched/,
@@ -133,7 +133,7 @@ describe('a vassal', () => {
     emperor.apply('moody', vassal(command, 'reload-signal = HUP\n'));
     const before = status('moody');
     expect(emperor.cli('reload', 'moody').status).toBe(0);
-    await until(() => emperor.log('moody').includes('reloaded'), 'the signal arrives');
+    await until('the signal arrives', () => emperor.log('moody').includes('reloaded'));
     expect(status('moody').processes[0]?.pid).toBe(before.processes[0]?.pid);
     expect(emperor.cli('restart', 'moody').status).toBe(0);
     expect(status('moody').pid).not.toBe(before.pid);
@@ -157,9 +157,9 @@ describe('a vassal', () => {
   test('whose file needs a new jail while its command is being replaced gets that jail', async () => {
     const deaf = `sh -c 'trap "" TERM; echo ready; while :; do sleep 0.05; done'`;
     emperor.apply('twice', vassal(deaf, 'stop-grace = 2s\n'));
-    await until(() => emperor.log('twice').includes('ready'), 'it ignores SIGTERM');
+    await until('it ignores SIGTERM', () => emperor.log('twice').includes('ready'));
     emperor.write('twice', vassal(deaf, 'stop-grace = 2s\nenv = A=1\n'));
-    await until(() => status('twice').state === 'reloading', 'its command is being stopped');
+    await until('its command is being stopped', () => status('twice').state === 'reloading');
     emperor.apply('twice', vassal(deaf, 'stop-grace = 2s\nenv = A=1\nhostname = second\n'));
     expect(emperor.cli('exec', 'twice', '--', 'hostname').stdout).toBe('second\n');
     await expectGone('twice', []);
@@ -168,9 +168,9 @@ describe('a vassal', () => {
   test('that an operator stops while its command is being replaced starts no other command', async () => {
     const deaf = `sh -c 'trap "" TERM; echo begin; while :; do sleep 0.05; done'`;
     emperor.apply('halted', vassal(deaf, 'stop-grace = 1s\n'));
-    await until(() => emperor.log('halted').includes('begin'), 'it ignores SIGTERM');
+    await until('it ignores SIGTERM', () => emperor.log('halted').includes('begin'));
     emperor.write('halted', vassal(deaf, 'stop-grace = 1s\nenv = A=1\n'));
-    await until(() => status('halted').state === 'reloading', 'its command is being stopped');
+    await until('its command is being stopped', () => status('halted').state === 'reloading');
     expect(emperor.cli('stop', 'halted').status).toBe(0);
     expect(emperor.log('halted').match(/begin/g)).toHaveLength(1);
     await expectGone('halted', []);
@@ -186,7 +186,7 @@ describe('a vassal', () => {
     for (const [name, command] of Object.entries(habits)) {
       emperor.apply(name, vassal(command, 'stop-grace = 300ms\n'));
     }
-    await until(() => pidsOf('forks').length >= 4, 'all of its processes');
+    await until('all of its processes', () => pidsOf('forks').length >= 4);
     for (const name of Object.keys(habits)) await expectGone(name, pidsOf(name));
   });
 
@@ -196,7 +196,7 @@ describe('a vassal', () => {
       vassal(`sh -c 'trap "" TERM; while :; do sleep 1; done'`, 'stop-grace = 7s\n'),
     );
     emperor.remove('stubborn');
-    await until(() => status('stubborn').state === 'stopping', 'it stops');
+    await until('it stops', () => status('stubborn').state === 'stopping');
     const begin = performance.now();
     emperor.apply('quick', vassal('sleep 1000'));
     expect(performance.now() - begin).toBeLessThan(6_000);
@@ -211,9 +211,8 @@ describe('a vassal', () => {
   test('with slow hooks delays only its like, however many there are', async () => {
     const slow = Array.from({ length: 8 }, (_, i) => `hooked${i}`);
     for (const name of slow) emperor.write(name, '[vassal]\nexec-as-root = sleep 20\n');
-    await until(
-      () => slow.every((name) => emperor.cli('status', name).status === 3),
-      'all are seen',
+    await until('all are seen', () =>
+      slow.every((name) => emperor.cli('status', name).status === 3),
     );
     emperor.apply('nimble', vassal('sleep 1000'));
     for (const name of slow) expect([name, status(name).state]).toEqual([name, 'starting']);

@@ -26,13 +26,13 @@ const lastOf = (name: string) => {
 describe('the output of a vassal', () => {
   test('D3: loses no line while the emperor is killed, dead and started again', async () => {
     emperor.apply('counts', `[vassal]\ncommand = ${COUNTS}\n`);
-    await until(() => lastOf('counts') >= 0, 'it counts');
+    await until('it counts', () => lastOf('counts') >= 0);
     await emperor.signal('SIGKILL');
     const atDeath = lastOf('counts');
-    await until(() => lastOf('counts') > atDeath + 100, 'it counts on');
+    await until('it counts on', () => lastOf('counts') > atDeath + 100);
     await emperor.start();
     const atStart = lastOf('counts');
-    await until(() => lastOf('counts') > atStart + 100, 'it counts under the next one');
+    await until('it counts under the next one', () => lastOf('counts') > atStart + 100);
     const texts = emperor.cli('logs', 'counts', '--raw').stdout.trim().split('\n');
     expect(texts).toEqual(texts.map((_, number) => String(number)));
   });
@@ -41,9 +41,9 @@ describe('the output of a vassal', () => {
     const limits = 'log-max-size = 1M\nlog-files = 2\n';
     emperor.apply('floods', `[vassal]\ncommand = ${NASTY}\n${limits}`);
     const directory = join(emperor.directory, 'log/floods');
-    await until(() => readdirSync(directory).length >= 2, 'the log rotates');
+    await until('the log rotates', () => readdirSync(directory).length >= 2);
     const before = lastOf('counts');
-    await until(() => lastOf('counts') > before + 100, 'the other goes on');
+    await until('the other goes on', () => lastOf('counts') > before + 100);
     emperor.apply('late', '[vassal]\ncommand = sleep 1000\n');
     const sizes = readdirSync(directory).map((name) => statSync(join(directory, name)).size);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(2.2 * MIB);

@@ -118,15 +118,14 @@ describe('emperor.ini', () => {
       emperor.json<{ conditions: readonly string[] }>('--socket', socket, 'stats').conditions;
     const fd = openSync(emperor.ini, 'w');
     writeSync(fd, half);
-    await until(() => conditions().join().includes('it is being written'), 'the writer is noticed');
+    await until('the writer is noticed', () => conditions().join().includes('it is being written'));
     expect(conditions()).toEqual([
       `Cannot use ${emperor.ini}: it is being written; the last good configuration stays in force`,
     ]);
     writeSync(fd, `${whole.slice(half.length)}vassal-set = env=WHOLE=yes\n`);
     closeSync(fd);
-    await until(
-      () => emperor.cli('exec', 'blog', '--', 'env').stdout.includes('WHOLE=yes'),
-      'the whole is applied',
+    await until('the whole is applied', () =>
+      emperor.cli('exec', 'blog', '--', 'env').stdout.includes('WHOLE=yes'),
     );
     expect(conditions()).toEqual([]);
   });
@@ -152,7 +151,7 @@ describe('links', () => {
       symlinkSync('shop.ini', path);
       execFileSync('chown', ['-h', `${uid}:${uid}`, path]);
     });
-    await until(() => codes('tenant').includes('file-link'), 'the link is refused');
+    await until('the link is refused', () => codes('tenant').includes('file-link'));
     const seen = emperor.cli('exec', 'tenant', '--', 'sh', '-c', 'cat /proc/*/environ').stdout;
     expect(seen).toContain('HOME=/home/tenant');
     expect(seen).not.toContain('SECRET');
@@ -187,12 +186,10 @@ describe('a tenant with a file of its own', () => {
     emperor.apply('shop', '[vassal]\nenv = SECRET=of-the-shop\ncommand = sleep 99999\n');
     expect(performance.now() - began).toBeLessThan(3000);
     await ended;
-    await until(
-      () =>
-        emperor
-          .cli('exec', 'swaps', '--', 'sh', '-c', 'cat /proc/*/cmdline')
-          .stdout.includes('424242'),
-      'the last content runs',
+    await until('the last content runs', () =>
+      emperor
+        .cli('exec', 'swaps', '--', 'sh', '-c', 'cat /proc/*/cmdline')
+        .stdout.includes('424242'),
     );
     expect(existsSync(trophy)).toBe(false);
     expect(status('swaps').uid).toBe(uid);

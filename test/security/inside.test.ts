@@ -288,7 +288,7 @@ describe('neighbours', () => {
     writeFileSync(script, [PRELUDE, ...hold, 'print("holds")', 'time.sleep(1000)'].join('\n'));
     chmodSync(script, 0o644);
     emperor.cli('restart', 'holder');
-    return until(() => emperor.log('holder').includes('holds'), 'the holder holds').then(() => {
+    return until('the holder holds', () => emperor.log('holder').includes('holds')).then(() => {
       expect(python('holder', ...look)).toBe('ok\nTrue True True True\nTrue\n');
       expect(python('shop', ...look)).toBe('ECONNREFUSED\nFalse False False False\nFalse\n');
     });
@@ -316,7 +316,7 @@ describe('logs', () => {
       'nasty',
       `[vassal]\ncommand = python3 -c "import sys,time; sys.stdout.buffer.write(b'${NASTY.replaceAll('\\', '\\\\')}\\\\n'); sys.stdout.flush(); time.sleep(1000)"\n`,
     );
-    await until(() => emperor.log('nasty').includes('end'), 'it has written');
+    await until('it has written', () => emperor.log('nasty').includes('end'));
     expect(emperor.log('nasty')).toMatch(/\x1b\]0;pwned\x07/);
     const terminal = execFileSync(
       'script',
@@ -334,7 +334,7 @@ describe('logs', () => {
   test('cannot be forged: what looks like a line of init stays the text of a line', () => {
     const forged = '2026-01-01T00:00:00.000000000Z system F init forged';
     python('blog', `os.write(os.open("/proc/2/fd/1", os.O_WRONLY), b"${forged}\\n")`);
-    return until(() => emperor.log('blog').includes('forged'), 'it is written').then(() => {
+    return until('it is written', () => emperor.log('blog').includes('forged')).then(() => {
       expect(emperor.cli('logs', 'blog', '--label', 'init').stdout).not.toContain('forged');
     });
   });
@@ -378,7 +378,7 @@ time.sleep(1000)`,
     holder.stdout.on('data', (chunk) => {
       said += chunk;
     });
-    await until(() => said !== '', 'the tenant has a lease');
+    await until('the tenant has a lease', () => said !== '');
     expect(said).toBe('ok\n');
     const answer = emperor.cli('logs', 'blog');
     expect(answer).toMatchObject({ status: 0, stderr: '' });
@@ -413,7 +413,7 @@ time.sleep(1000)`,
     );
     chmodSync(script, 0o644);
     emperor.write('blog', '[vassal]\ncommand = python3 -u /home/blog/evil.py\nstop-grace = 1s\n');
-    await until(() => emperor.log('blog').includes('command ready'), 'all of them run');
+    await until('all of them run', () => emperor.log('blog').includes('command ready'));
     const began = performance.now();
     emperor.remove('blog');
     emperor.wait('blog', 'gone');

@@ -19,10 +19,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { membershipMount } from '../../src/cgroup/membership-mount.ts';
+import { until as untilTrue } from './wait.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 export const BINARY = join(ROOT, 'bin/emperor');
 export const BOOKWORM = join(ROOT, 'distros');
+
+const MOUNT = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
 
 export interface Answer {
   readonly status: number | null;
@@ -46,6 +49,8 @@ export class TestEmperor {
   readonly ini = join(this.directory, 'emperor.ini');
   readonly netns = `emperor-e2e-${process.pid}-${TestEmperor.#count++}`;
   readonly cgroupParent = `emperor-test-${process.pid}-${TestEmperor.#count}`;
+  /** The directory of the cgroup that all vassals are in. */
+  readonly cgroup = join(MOUNT?.path ?? '', this.cgroupParent);
   #daemon: ChildProcess | null = null;
   #output = '';
 
@@ -96,10 +101,10 @@ ${options.sections ?? ''}
     };
     daemon.stdout.on('data', note);
     daemon.stderr.on('data', note);
-    await until(() => {
+    await until('the emperor says ready', () => {
       if (daemon.exitCode !== null) throw new Error(`the emperor ended: ${this.#output}`);
       return /^ready$/m.test(this.#output);
-    }, 'the emperor says ready');
+    });
   }
 
   /** Sends a signal to the daemon and waits for its end. */
@@ -191,13 +196,13 @@ ${options.sections ?? ''}
     try {
       if (this.#daemon && this.#daemon.exitCode === null && this.#daemon.signalCode === null) {
         this.cli('shutdown', '--stop-vassals');
-        await until(() => this.#daemon?.exitCode !== null, 'the emperor ends');
+        await until('the emperor ends', () => this.#daemon?.exitCode !== null);
         left = this.#remains().map(commandOf);
       }
     } finally {
       if (this.#daemon?.exitCode === null) this.#daemon.kill('SIGKILL');
       for (const pid of this.#remains()) process.kill(pid, 'SIGKILL');
-      await until(() => this.#remains().length === 0, 'what was left is killed');
+      await until('what was left is killed', () => this.#remains().length === 0);
       execFileSync('ip', ['netns', 'del', this.netns]);
       rmSync(this.directory, { recursive: true, force: true });
       for (const path of this.#cgroups()) rmdirSync(path);
@@ -220,8 +225,7 @@ ${options.sections ?? ''}
 
   /** Children before parents. */
   #cgroups(): readonly string[] {
-    const mount = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
-    const top = join(mount?.path ?? '', this.cgroupParent);
+    const top = this.cgroup;
     if (!existsSync(top)) return [];
     const inside = readdirSync(top, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isDirectory())
@@ -230,11 +234,12 @@ ${options.sections ?? ''}
   }
 }
 
-function commandOf(pid: number): string {
+/** The words of a process, with blanks between; empty once it has ended. */
+export function commandOf(pid: number): string {
   return readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
 }
 
-function readIfThere(path: string): string {
+export function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
@@ -243,13 +248,9 @@ function readIfThere(path: string): string {
   }
 }
 
-/** Waits for `probe` to hold, asking every 10 ms; throws after `timeoutMs`. */
-export async function until(probe: () => boolean, what: string, timeoutMs = 20_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!probe()) {
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+/** until() of wait.ts with the patience that a whole emperor wants. */
+export function until(what: string, probe: () => boolean, deadlineMs = 20_000): Promise<true> {
+  return untilTrue(what, probe, deadlineMs);
 }
 
 /** True while a process of that number lives. */
