@@ -5,7 +5,6 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -13,7 +12,8 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
-import { commandOf, isAlive, readIfThere, TestEmperor, until } from '../support/emperor.ts';
+import { readIfThere, TestEmperor, until } from '../support/emperor.ts';
+import { allPids, commandOf, isAlive } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.json<VassalStatus>('status', name);
@@ -27,8 +27,7 @@ afterEach(() => emperor.close());
 
 /** Inits of this emperor's vassals, by the names in their cgroups. */
 function runningInits(): readonly string[] {
-  return readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid))
+  return allPids()
     .map((pid) => readIfThere(`/proc/${pid}/cgroup`))
     .flatMap(
       (text) => new RegExp(`/${emperor.cgroupParent}/([^/]+)/init$`, 'm').exec(text)?.[1] ?? [],

@@ -4,7 +4,8 @@ import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
-import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
+import { isAlive } from '../support/proc.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BINARY = join(ROOT, 'bin/emperor');

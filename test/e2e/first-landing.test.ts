@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EmperorStats, PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
-import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
+import { isAlive } from '../support/proc.ts';
 
 const SLEEP = '[vassal]\ncommand = sleep 1000\n';
 

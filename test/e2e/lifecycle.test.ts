@@ -1,9 +1,10 @@
 /** What runs, when, and that what ended is gone: restart policies, backoff, an operator's stop, D10. */
-import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import { existsSync, readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
-import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
+import { allPids, isAlive } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.json<VassalStatus>('status', name);
@@ -34,10 +35,7 @@ function cgroupsOf(name: string): readonly string[] {
 function pidsOf(name: string): readonly number[] {
   const init = status(name).pid ?? 0;
   const namespace = readNamespace(init);
-  return readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid))
-    .map(Number)
-    .filter((pid) => readNamespace(pid) === namespace);
+  return allPids().filter((pid) => readNamespace(pid) === namespace);
 }
 
 function readNamespace(pid: number): string | null {

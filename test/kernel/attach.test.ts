@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { childrenOf } from '../support/proc.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
 
@@ -417,7 +418,3 @@ describe('a terminal', () => {
     await until('it is gone', () => w.membership.payloadPids(jail.plan.name).length === 0);
   });
 });
-
-function childrenOf(pid: number): readonly string[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-}

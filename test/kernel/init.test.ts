@@ -8,6 +8,7 @@ import type { SlotExit } from '../../src/jail/init-client.ts';
 import { STDIO, TAG, VERB } from '../../src/jail/wire.ts';
 import { forget, launch, logLines, socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { switchesOf } from '../support/proc.ts';
 import { type RawPeer, rawPeer } from '../support/raw-peer.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
@@ -424,10 +425,6 @@ function memoryOf(pid: number): number {
 }
 
 /** Voluntary and other switches: a process that wakes up has some. */
-function switchesOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return [...status.matchAll(/ctxt_switches:\t(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
-}
 
 function sizeIfThere(path: string): number {
   try {

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { InitClient } from '../../src/jail/init-client.ts';
 import { launchToGate, logLines, socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { childrenOf, switchesOf } from '../support/proc.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
 
@@ -490,13 +491,4 @@ function statFields(pid: number): readonly string[] {
 function nsPid(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^NSpid:.*\t(\d+)$/m.exec(status)?.[1]);
-}
-
-function childrenOf(pid: number): readonly string[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-}
-
-function switchesOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^voluntary_ctxt_switches:\t(\d+)$/m.exec(status)?.[1]);
 }

@@ -19,6 +19,7 @@ import { installProgram, startLauncher } from '../../src/jail/start-launcher.ts'
 import { VERB } from '../../src/jail/wire.ts';
 import { compileFixture } from '../support/compile.ts';
 import { forget, launch, launchToGate } from '../support/jail.ts';
+import { switchesOf } from '../support/proc.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
 
@@ -280,8 +281,3 @@ describe('the descriptors that the launcher keeps', () => {
     return links.filter((link) => !link.startsWith('socket:')).length;
   }
 });
-
-function switchesOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return [...status.matchAll(/ctxt_switches:\t(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
-}

@@ -3,7 +3,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isAlive, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
+import { allPids, commandOf, isAlive } from '../support/proc.ts';
 
 const CANARY = 'canary-of-the-emperor';
 /** Nobody else's, so that whoever has it is ours. */
@@ -178,14 +179,8 @@ describe('what a process inside inherits', () => {
   test('is none of the environment of the emperor, and nothing of it can be read', () => {
     const host = readFileSync(`/proc/${emperor.pid}/environ`, 'utf8');
     expect(host).toContain(CANARY);
-    const launcher = readdirSync('/proc').filter(
-      (pid) =>
-        /^\d+$/.test(pid) &&
-        existsSync(`/proc/${pid}/cmdline`) &&
-        readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(
-          `${emperor.directory}/run/launcher.sock`,
-        ),
-    );
+    const socket = `${emperor.directory}/run/launcher.sock`;
+    const launcher = allPids().filter((pid) => commandOf(pid).includes(socket));
     expect(launcher).toHaveLength(1);
     expect(readFileSync(`/proc/${launcher[0]}/environ`, 'utf8')).not.toContain(CANARY);
     expect(readFileSync(`/proc/${pidOf('blog')}/environ`, 'utf8')).toBe('');

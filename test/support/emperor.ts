@@ -19,6 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { membershipMount } from '../../src/cgroup/membership-mount.ts';
+import { allPids, commandOf, isAlive } from './proc.ts';
 import { until as untilTrue } from './wait.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -212,11 +213,8 @@ ${options.sections ?? ''}
 
   /** Launchers and processes of vassals. */
   #remains(): readonly number[] {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
     const socket = join(this.directory, 'run/launcher.sock');
-    const launchers = pids
-      .map(Number)
-      .filter((pid) => commandOf(pid).includes(`launcher ${socket}`));
+    const launchers = allPids().filter((pid) => commandOf(pid).includes(`launcher ${socket}`));
     const members = this.#cgroups().flatMap((path) =>
       readIfThere(join(path, 'cgroup.procs')).split('\n').filter(Boolean).map(Number),
     );
@@ -234,11 +232,6 @@ ${options.sections ?? ''}
   }
 }
 
-/** The words of a process, with blanks between; empty once it has ended. */
-export function commandOf(pid: number): string {
-  return readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-}
-
 export function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -251,12 +244,4 @@ export function readIfThere(path: string): string {
 /** until() of wait.ts with the patience that a whole emperor wants. */
 export function until(what: string, probe: () => boolean, deadlineMs = 20_000): Promise<true> {
   return untilTrue(what, probe, deadlineMs);
-}
-
-/** True while a process of that number lives. */
-export function isAlive(pid: number): boolean {
-  return (
-    existsSync(`/proc/${pid}/stat`) &&
-    !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  );
 }

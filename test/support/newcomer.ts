@@ -3,11 +3,11 @@
  * namespace of the test's own, with directories and cgroups of the test's own in place of the machine's.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isErrno } from '../../src/base/errors.ts';
 import { type CgroupTree, makeCgroupTree } from './cgroup-tree.ts';
+import { allPids, commandOf } from './proc.ts';
 import { until } from './wait.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
@@ -95,9 +95,8 @@ export class Newcomer {
   /** Processes that were started for this emperor or its vassals, as they call themselves. */
   processes(): readonly string[] {
     const inside = new Set(this.cgroup.pids());
-    return readdirSync('/proc')
-      .filter((pid) => /^\d+$/.test(pid))
-      .map((pid) => ({ pid: Number(pid), words: commandLine(pid) }))
+    return allPids()
+      .map((pid) => ({ pid, words: commandOf(pid) }))
       .filter(({ pid, words }) => inside.has(pid) || words.includes(this.directory))
       .map(({ pid, words }) => `${pid} ${words}`);
   }
@@ -114,14 +113,5 @@ export class Newcomer {
     await this.cgroup.close();
     execFileSync('ip', ['netns', 'del', this.#netns]);
     rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return '';
-    throw error;
   }
 }

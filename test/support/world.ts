@@ -27,6 +27,7 @@ import {
   startLauncher,
 } from '../../src/jail/start-launcher.ts';
 import { type CgroupTree, makeCgroupTree } from './cgroup-tree.ts';
+import { commandOf } from './proc.ts';
 import { makeTinyDistro } from './tiny-distro.ts';
 import { until } from './wait.ts';
 
@@ -329,8 +330,7 @@ function mountsOf(pid: number | 'self', below: string): readonly string[] {
 
 function processes(cgroup: CgroupTree): readonly string[] {
   return cgroup.pids().map((pid) => {
-    const command = textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-    return `process: ${pid} ${command} (${linkOf(`/proc/${pid}/ns/net`) ?? 'ended'})`;
+    return `process: ${pid} ${commandOf(pid)} (${linkOf(`/proc/${pid}/ns/net`) ?? 'ended'})`;
   });
 }
 
