@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: 'kernel',
           include: ['test/{kernel,security,e2e}/**/*.test.ts'],
+          setupFiles: ['test/support/alarm-clock.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
