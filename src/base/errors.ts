@@ -56,7 +56,19 @@ export class EmperorError extends Error {
   }
 }
 
-/** Tells whether `error` is a failed system call with that errno name, such as `ENOENT`. */
+/** Tells whether `error` is a failed system call, Node's or our own (linux/errno.ts). */
+export function isSystemError(
+  error: unknown,
+): error is NodeJS.ErrnoException & { readonly code: string } {
+  if (!(error instanceof Error)) return false;
+  const { code, syscall }: NodeJS.ErrnoException = error;
+  return typeof code === 'string' && syscall !== undefined;
+}
+
+/**
+ * Tells whether `error` is a failed system call with that errno name, such as `ENOENT`. Node names no call
+ * where a connection broke off (`socket hang up`), so the name alone counts.
+ */
 export function isErrno(error: unknown, ...names: readonly string[]): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' && names.includes(code);

@@ -6,7 +6,13 @@ import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { readEnvironment } from '../base/environment.ts';
-import { type Diagnostic, EmperorError, isErrno, messageOf } from '../base/errors.ts';
+import {
+  type Diagnostic,
+  EmperorError,
+  isErrno,
+  isSystemError,
+  messageOf,
+} from '../base/errors.ts';
 import { type EmperorConfig, loadEmperorConfig } from '../config/emperor-config.ts';
 import { MAX_TEXT_BYTES } from '../config/ini.ts';
 import { isDistroName } from '../distro/names.ts';
@@ -155,7 +161,7 @@ function isOpen(path: string): boolean {
     return isBeingWritten(path);
   } catch (error) {
     // Gone, or closed to us: whoever reads it says so.
-    if (typeof (error as { code?: unknown }).code === 'string') return false;
+    if (isSystemError(error)) return false;
     throw error;
   }
 }

@@ -19,7 +19,7 @@ import {
   realpathSync,
 } from 'node:fs';
 import { dirname, relative } from 'node:path';
-import { isErrno } from '../base/errors.ts';
+import { isErrno, isSystemError } from '../base/errors.ts';
 import { releaseLease, takeReadLease } from './fcntl.ts';
 import { openBeneath } from './openat2.ts';
 
@@ -182,9 +182,8 @@ function openFailure(error: unknown): LeaseResult {
   // O_NOFOLLOW met a link that was a file a moment ago.
   if (isErrno(error, 'ELOOP')) return leadsOut();
   if (isErrno(error, 'ENXIO')) return refused('socket', 'a socket');
-  const code = (error as { code?: unknown }).code;
-  if (typeof code !== 'string') throw error;
-  return refused('unreadable', code);
+  if (!isSystemError(error)) throw error;
+  return refused('unreadable', error.code);
 }
 
 function leadsOut(): LeaseResult {
