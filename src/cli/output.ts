@@ -60,6 +60,11 @@ export function paintFor(globals: Globals): Paint {
 export function tableStyle(globals: Globals): TableStyle {
   return {
     paint: paintFor(globals),
-    width: isOutputTerminal() ? (process.stdout.columns ?? null) : null,
+    width: isOutputTerminal() ? widthOf(process.stdout) : null,
   };
+}
+
+/** A serial console that was never told its size says 0: then nobody knows. */
+export function widthOf({ columns }: { readonly columns?: number }): number | null {
+  return columns === undefined || columns === 0 ? null : columns;
 }

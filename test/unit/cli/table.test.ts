@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { widthOf } from '../../../src/cli/output.ts';
 import { painter } from '../../../src/cli/paint.ts';
 import { printable } from '../../../src/cli/printable.ts';
 import { renderTable } from '../../../src/cli/table.ts';
@@ -52,4 +53,10 @@ test('printable() keeps tabs and letters, and escapes what a terminal acts upon'
   expect(printable('tab\tünïcode\r\n\u001b]0;x\u0007\u009b\u202e')).toBe(
     'tab\tünïcode\\x0d\\x0a\\x1b]0;x\\x07\\x9b\\u{202e}',
   );
+});
+
+test('a terminal that says it is 0 columns wide, as a serial console does, has no known width', () => {
+  expect(widthOf({ columns: 0 })).toBeNull();
+  expect(widthOf({})).toBeNull();
+  expect(widthOf({ columns: 80 })).toBe(80);
 });
