@@ -165,7 +165,8 @@ async function open(
   const short = shortPath(socketPath);
   try {
     return await new Promise((resolve, reject) => {
-      const request = httpRequest({ ...target, socketPath: short.path, agent: false }, resolve);
+      const options = { ...target, socketPath: short.path, agent: false, servername: '' };
+      const request = httpRequest(options, resolve);
       request.once('error', reject);
       request.end();
     });
