@@ -5,19 +5,11 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, lstatSync } from 'node:fs';
-import type { Diagnostic } from '../base/errors.ts';
+import { type Diagnostic, isErrno } from '../base/errors.ts';
 import { MAX_TEXT_BYTES } from '../config/ini.ts';
 import { type RefusedFile, readUnderLease } from '../linux/lease.ts';
+import { type FileSignature, readSignature } from '../linux/statx.ts';
 import type { FileOwner } from './sighting.ts';
-
-/** What changes whenever a file is written, replaced or handed to somebody else. */
-export interface FileSignature {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-}
 
 export type FileReading =
   | {
@@ -41,6 +33,12 @@ export type FileLook = FileSignature | 'missing' | 'unknown';
 
 /** Looks at a name without opening it; `unknown` where that is not permitted or fails. */
 export function lookAtFile(path: string): FileLook {
+  try {
+    return readSignature(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 'missing';
+  }
+  // Old sandboxes refuse statx(2); Node knows the calls before it.
   const stat = statOf(path);
   return typeof stat === 'string' ? stat : signatureOf(stat);
 }

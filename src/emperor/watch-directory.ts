@@ -1,7 +1,7 @@
 /**
  * Watches one directory of vassal files and reports what changed in it.
  *
- * Theory of operation. Events only say where to look; a scan every few seconds (lstat of every file, content
+ * Theory of operation. Events only say where to look; a scan every few seconds (statx of every file, content
  * only where that differs) finds what events lost. Both ask for looks (watch-looks.ts); one loop
  * (watch-loop.ts), the only one that touches the state, takes them a slice at a time, so that the event loop
  * is never held for longer. A look at a name (watch-ledger.ts) ends in one of:
@@ -245,7 +245,7 @@ export class WatchedDirectory {
   async #scanNow(): Promise<void> {
     this.#scanAt = Infinity;
     this.#events.resetBurst();
-    const listing = this.#isRetired ? EMPTIED : await this.#lister.list(this.#ledger.size);
+    const listing = this.#isRetired ? EMPTIED : this.#lister.list(this.#ledger.size);
     this.#hasEvidence = listing?.isProof ?? false;
     if (listing) await this.#compare(listing.names);
     if (listing?.isProof) await this.#missOthers(listing);

@@ -3,13 +3,8 @@
  * whether a file is news; when to look, and what an absence means, is decided by its callers.
  */
 import type { Clock } from '../base/clock.ts';
-import {
-  type FileReading,
-  type FileSignature,
-  lookAtFile,
-  readVassalFile,
-  sameSignature,
-} from './read-vassal-file.ts';
+import type { FileSignature } from '../linux/statx.ts';
+import { type FileReading, lookAtFile, readVassalFile, sameSignature } from './read-vassal-file.ts';
 import type { FileOwner, Sighting } from './sighting.ts';
 
 export type FileOutcome =
@@ -99,7 +94,7 @@ export class FileLedger {
     return lookAtFile(this.fileOf(name)) !== 'missing';
   }
 
-  /** Tells by an lstat whether a file must be read again. */
+  /** Tells by a statx whether a file must be read again. */
   differs(name: string): boolean {
     const known = this.#known.get(name);
     if (!known?.signature || known.isRacy) return true;

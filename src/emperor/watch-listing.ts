@@ -81,9 +81,9 @@ export class Lister {
   }
 
   /** Reads the directory to its end; undefined if nothing that is there counts. */
-  async list(knownFiles: number): Promise<Listing | undefined> {
+  list(knownFiles: number): Listing | undefined {
     const { conditions, clock } = this.#options;
-    const read = await this.#read();
+    const read = this.#read();
     if (!read) {
       this.#failingSince ??= clock.monotonic();
       return undefined;
@@ -94,14 +94,14 @@ export class Lister {
     return this.#judge(read, knownFiles);
   }
 
-  async #read(): Promise<Read | undefined> {
+  #read(): Read | undefined {
     const { path, events, conditions } = this.#options;
     try {
       const found = readIdentity(path);
       // Before the listing, so that nothing comes in between.
       const eventsFailure = events.arm(found);
       const names = new Set<string>();
-      for (const file of await readNames(path)) {
+      for (const file of readNames(path)) {
         const name = vassalNameOfFile(file);
         if (name !== undefined) names.add(name);
       }

@@ -140,10 +140,10 @@ describe('readIdentity() and readNames()', () => {
     expect(() => readIdentity(join(directory, 'nothing'))).toThrow(/ENOENT/);
   });
 
-  test('name everything in a directory of any size', async () => {
+  test('name everything in a directory of any size', () => {
     const names = Array.from({ length: 1300 }, (_, i) => `f${i}`);
     for (const name of names) writeFileSync(join(directory, name), '');
-    expect((await readNames(directory)).toSorted()).toEqual(names.toSorted());
-    await expect(readNames(join(directory, 'nothing'))).rejects.toThrow(/ENOENT/);
+    expect(readNames(directory).toSorted()).toEqual(names.toSorted());
+    expect(() => readNames(join(directory, 'nothing'))).toThrow(/ENOENT/);
   });
 });
