@@ -165,6 +165,7 @@ async function open(
   const short = shortPath(socketPath);
   try {
     return await new Promise((resolve, reject) => {
+      // Without a name Node works out one for TLS, which costs several milliseconds.
       const options = { ...target, socketPath: short.path, agent: false, servername: '' };
       const request = httpRequest(options, resolve);
       request.once('error', reject);

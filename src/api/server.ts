@@ -4,7 +4,7 @@
  * the server that closes never removes the socket of its successor.
  */
 import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { EmperorError, ERRORS, isErrno, messageOf } from '../base/errors.ts';
 import { Scope } from '../base/scope.ts';
 import type { Governor } from '../emperor/governor.ts';
@@ -36,13 +36,17 @@ const MAX_NAME_LENGTH = 1024;
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** How long answers under way may take when the server closes. */
 const CLOSE_MS = 1000;
+/** No route has a schema; fastify would load its compilers (ajv and others) all the same. */
+const NO_SCHEMAS = {
+  compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema },
+};
 
 export async function startServer(options: ServerOptions): Promise<ApiServer> {
-  const { default: fastify } = await import('fastify');
   const requests = new OpenRequests();
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
+    schemaController: NO_SCHEMAS,
     routerOptions: { maxParamLength: MAX_NAME_LENGTH },
     clientErrorHandler: refuseJunk,
     frameworkErrors: (error, _, reply) => void sendError(reply, error, options.onBug),
@@ -61,6 +65,10 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
       await scope.close();
     },
   };
+}
+
+function refuseSchema(): never {
+  throw new Error('A route has a schema, and the compilers of schemas are not loaded');
 }
 
 async function closeServer(app: FastifyInstance): Promise<void> {

@@ -1,6 +1,7 @@
 /** The API over a real unix socket: server and client, with a Governor that runs nothing. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { createRequire } from 'node:module';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,6 +109,15 @@ describe('the API', () => {
     const answer = await ask(path, 'GET', '/metrics');
     expect(answer).toMatchObject({ status: 200, type: expect.stringMatching(/^text\/plain/) });
     expect(answer.text).toMatch(/^emperor_vassal_up\{vassal="blog"\} 1$/m);
+  });
+
+  test('loads no compiler of schemas, which no route has', async () => {
+    await serve();
+    const loaded = Object.keys(createRequire(import.meta.url).cache);
+    expect(loaded.filter((file) => file.includes('/node_modules/fastify/'))).not.toEqual([]);
+    expect(loaded.filter((file) => /\/(ajv|fast-json-stringify-compiler)\//.test(file))).toEqual(
+      [],
+    );
   });
 
   test('takes a long socket path', async () => {
