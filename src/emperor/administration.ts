@@ -188,10 +188,15 @@ export class Administration implements Governor {
     const vassal = this.#known(name);
     if (action === 'freeze') return this.#setFrozen(vassal, 'running');
     if (action === 'thaw') return this.#setFrozen(vassal, 'frozen');
-    if (action === 'reload') await this.#reload(vassal);
-    else vassal[action]();
-    this.#realm.record(vassal);
-    await this.#untilResting(vassal, action);
+    vassal.awaitedBy += 1;
+    try {
+      if (action === 'reload') await this.#reload(vassal);
+      else vassal[action]();
+      this.#realm.record(vassal);
+      await this.#untilResting(vassal, action);
+    } finally {
+      vassal.awaitedBy -= 1;
+    }
   }
 
   async #reload(vassal: Vassal): Promise<void> {

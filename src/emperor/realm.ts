@@ -22,13 +22,21 @@ import { Waiters } from './waiters.ts';
 /** What run.ts opened for the vassals. */
 export type RealmHost = Omit<
   VassalHost,
-  'planJail' | 'commandLine' | 'onChange' | 'runDirectory' | 'backoff' | 'hookedStartLimit'
+  | 'planJail'
+  | 'commandLine'
+  | 'onChange'
+  | 'runDirectory'
+  | 'backoff'
+  | 'hookedStartLimit'
+  | 'endLimit'
 > & {
   readonly seccompFilter: Uint8Array;
 };
 
 /** Vassals with hooks that are being started at the same time: hooks mostly wait. */
 const HOOKED_STARTS = 64;
+/** Vassals and commands whose ends begin at the same time; Linux 6.18 does not survive about a thousand. */
+const ENDINGS = 64;
 
 export class Realm {
   readonly vassalHost: VassalHost;
@@ -71,6 +79,7 @@ export class Realm {
         maxMs: this.config.maxThrottleMs,
       }),
       hookedStartLimit: new Semaphore(HOOKED_STARTS),
+      endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),

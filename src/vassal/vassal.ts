@@ -5,7 +5,7 @@
  * timer). raise() looks up the table, takes the new state at once and queues the actions; actions run one
  * after another, so launching and ending never overlap, and report back by raising further events. What is
  * wanted and what is applied are two values; settle() compares them whenever the vassal comes to rest in
- * `running`. Nothing here is shared with another vassal but the start limit.
+ * `running`. Nothing here is shared with another vassal but the limits of starts and endings.
  */
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Semaphore } from '../base/semaphore.ts';
@@ -50,6 +50,8 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly startLimit: Semaphore;
   /** For starts with hooks, which may take their time: they delay only their like. */
   readonly hookedStartLimit: Semaphore;
+  /** For whatever ends a command: see docs/decisions/0012-endings-are-paced.md. */
+  readonly endLimit: Semaphore;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
@@ -58,6 +60,8 @@ export interface VassalHost extends JailHost, RetryHost {
 
 /** A command that lived this long was healthy: the next failure is a first one. */
 const HEALTHY_AFTER_MS = 60_000;
+/** So long an ending keeps others from beginning: who ends by itself has done so by then. */
+const ENDING_MS = 100;
 const DEFAULT_STOP = { signal: 15, graceMs: 10_000 };
 /** Failed steps that may go away by themselves; all others wait for a change. */
 const PASSING_ERRNOS: ReadonlySet<string> = new Set(
@@ -81,6 +85,8 @@ export class Vassal {
   #isFinished: boolean;
   /** The emperor ends everything. */
   #isRetired = false;
+  /** The emperor has let go: what is queued is the next emperor's business. */
+  #isReleased = false;
   #jail: Jail | null = null;
   #hasRemains = false;
   #queue: Promise<void> = Promise.resolve();
@@ -88,6 +94,8 @@ export class Vassal {
   /** A new command takes the place of the old one, in the same jail. */
   #isReplacing = false;
 
+  /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
+  awaitedBy = 0;
   restarts = 0;
   lastExit: (ProcessExit & { readonly atMs: number }) | null = null;
   lastError: string | null = null;
@@ -233,6 +241,7 @@ export class Vassal {
 
   /** Forgets the jail without ending it: the emperor leaves. */
   release(): void {
+    this.#isReleased = true;
     this.#retry.cancel();
     this.#jail?.release();
   }
@@ -302,6 +311,7 @@ export class Vassal {
   }
 
   async #perform(action: Action): Promise<void> {
+    if (this.#isReleased) return;
     switch (action) {
       case 'launch':
         return this.#launch();
@@ -343,7 +353,7 @@ export class Vassal {
   }
 
   async #start(): Promise<void> {
-    if (!this.#isIn('starting')) return;
+    if (this.#isReleased || !this.#isIn('starting')) return;
     this.#isLaunching = true;
     try {
       await this.#makeReady();
@@ -416,8 +426,11 @@ export class Vassal {
   }
 
   async #replaceCommand(): Promise<void> {
-    if (this.#jail) await this.#command.stop(this.#jail.init, this.#stopOptions());
-    if (!this.#isIn('reloading')) return;
+    await this.#paced(async () => {
+      if (!this.#jail || !this.#isIn('reloading')) return;
+      await this.#command.stop(this.#jail.init, this.#stopOptions());
+    });
+    if (this.#isReleased || !this.#isIn('reloading')) return;
     if (!this.#jail) return this.raise('died');
     await this.#apply();
     await this.#startCommand();
@@ -473,12 +486,23 @@ export class Vassal {
   async #end(): Promise<void> {
     // Asked for twice, and done.
     if (!this.#isIn('stopping', 'reloading')) return;
-    if (this.#jail) await this.#jail.stop(this.#stopOptions());
-    else await this.#clean();
+    await this.#paced(() => (this.#jail ? this.#jail.stop(this.#stopOptions()) : this.#clean()));
+    if (this.#isReleased) return;
     this.#jail = null;
     this.#hasRemains = false;
     this.#command.lose();
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
+  }
+
+  /** Ends something when it is this vassal's turn; not at all once the emperor has let go. */
+  async #paced(end: () => Promise<void>): Promise<void> {
+    const { clock, endLimit } = this.#host;
+    const isUrgent = this.awaitedBy > 0;
+    await endLimit.pace(async () => (this.#isReleased ? undefined : end()), {
+      clock,
+      atMostMs: ENDING_MS,
+      isUrgent,
+    });
   }
 
   async #clean(): Promise<void> {

@@ -1,0 +1,134 @@
+/** Endings begin a few at a time (docs/decisions/0012-endings-are-paced.md). The jails here are of the test's own. */
+import { beforeEach, expect, test } from 'vitest';
+import { silentLog } from '../../../src/base/log.ts';
+import { Semaphore } from '../../../src/base/semaphore.ts';
+import type { Welcome } from '../../../src/jail/init-client.ts';
+import type { Jail } from '../../../src/vassal/jail.ts';
+import { type Applied, Vassal, type VassalHost } from '../../../src/vassal/vassal.ts';
+import { ManualClock, settled } from '../../support/manual-clock.ts';
+import { configOf } from '../../support/vassal-config.ts';
+
+const WELCOME: Welcome = {
+  version: 1,
+  name: '',
+  generation: 1,
+  hash: 'h',
+  bootId: 'b',
+  startTime: 1n,
+  startedAtMs: 0,
+  state: 'running',
+  uid: 200_000,
+};
+const SIGTERM = 15;
+
+let clock: ManualClock;
+let host: VassalHost;
+/** Whose ends have begun, in their order. */
+let begun: string[];
+/** What ends the jail of a vassal whose stop has begun. */
+let ends: Map<string, () => void>;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  begun = [];
+  ends = new Map();
+  host = {
+    clock,
+    log: silentLog,
+    membership: { isFrozen: () => false } as unknown as VassalHost['membership'],
+    endLimit: new Semaphore(2),
+    backoff: () => ({ firstMs: 500, maxMs: 1000 }),
+    random: () => 0.5,
+    onChange: () => {},
+    commandLine: () => ({ argv: ['x'], env: [], cwd: '/' }),
+  } as unknown as VassalHost;
+});
+
+/** A vassal that runs a command and ends when the test says so. */
+async function running(name: string): Promise<Vassal> {
+  const jail = {
+    isDead: false,
+    release: () => {},
+    stop: () => {
+      begun.push(name);
+      return new Promise<void>((resolve) => void ends.set(name, resolve));
+    },
+    init: {
+      list: async () => [{ slot: 1n, kind: 'command', state: 'running', startedAtMs: 0 }],
+      signal: async (_: bigint, signo: number) => {
+        if (signo === SIGTERM) begun.push(name);
+      },
+    },
+  } as unknown as Jail;
+  const vassal = new Vassal(name, host, { applied: null, isHeld: false, isFinished: false });
+  await vassal.adopt(jail, WELCOME, appliedOf(name, {}));
+  vassal.want(appliedOf(name, {}));
+  return vassal;
+}
+
+function appliedOf(name: string, changes: Parameters<typeof configOf>[1]): Applied {
+  const sha256 = JSON.stringify(changes);
+  const config = configOf(name, { command: ['x'], ...changes });
+  return { config, hash: `h${sha256}`, sha256, generation: 1 };
+}
+
+const runningOnes = (...names: readonly string[]) => Promise.all(names.map(running));
+
+const END_ALL: readonly (readonly [string, (vassal: Vassal) => void])[] = [
+  ['that an operator stops', (vassal) => vassal.stop()],
+  ['whose files are removed', (vassal) => vassal.want(null)],
+  ['of an emperor that ends everything', (vassal) => vassal.retire()],
+  ['that get a new jail', (vassal) => vassal.restart()],
+  [
+    'whose files change their jail',
+    (vassal) => vassal.want(appliedOf(vassal.name, { hostname: 'other' })),
+  ],
+  [
+    'whose commands are replaced',
+    (vassal) => vassal.want(appliedOf(vassal.name, { command: ['y'] })),
+  ],
+];
+
+test.each(END_ALL)('vassals %s begin to end a few at a time', async (_, end) => {
+  const vassals = await runningOnes('a', 'b', 'c', 'd', 'e');
+  for (const vassal of vassals) end(vassal);
+  await settled();
+  expect(begun).toEqual(['a', 'b']);
+  await clock.pass(99);
+  expect(begun).toEqual(['a', 'b']);
+  await clock.pass(1);
+  expect(begun).toEqual(['a', 'b', 'c', 'd']);
+});
+
+test('who has ended makes room at once', async () => {
+  const vassals = await runningOnes('a', 'b', 'c');
+  for (const vassal of vassals) vassal.retire();
+  await settled();
+  ends.get('b')?.();
+  await settled();
+  expect(begun).toEqual(['a', 'b', 'c']);
+});
+
+test('whom somebody waits for goes before all whose files were removed', async () => {
+  const vassals = await runningOnes('a', 'b', 'c', 'd', 'e');
+  const [asked, ...removed] = vassals.toReversed();
+  for (const vassal of removed.reverse()) vassal.want(null);
+  await settled();
+  if (!asked) throw new Error('none was made');
+  asked.awaitedBy += 1;
+  asked.stop();
+  await settled();
+  await clock.pass(100);
+  expect(begun).toEqual(['a', 'b', 'e', 'c']);
+});
+
+test('what was queued to end runs on when the emperor has let go, and is not told to have ended', async () => {
+  const vassals = await runningOnes('a', 'b', 'c', 'd');
+  for (const vassal of vassals) vassal.want(null);
+  await settled();
+  for (const vassal of vassals) vassal.release();
+  ends.get('a')?.();
+  await clock.pass(1000);
+  expect(begun).toEqual(['a', 'b']);
+  expect(vassals.map(({ state }) => state)).toEqual(Array(4).fill('stopping'));
+});
