@@ -10,7 +10,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { messageOf } from '../base/errors.ts';
-import { Semaphore } from '../base/semaphore.ts';
+import { inParallel } from '../base/semaphore.ts';
 import type { InitClient, Welcome } from '../jail/init-client.ts';
 import { readStartTime } from '../linux/proc.ts';
 import { connectInit, Jail, type JailHost, removeRemains } from '../vassal/jail.ts';
@@ -26,8 +26,8 @@ interface Peer {
   readonly welcome: Welcome;
 }
 
-/** How many inits are asked at once. */
-const PARALLEL = 64;
+/** How many inits are asked, or taken over, at once. */
+export const ADOPTED_AT_ONCE = 64;
 
 /** Returns the jails that run and are past their gate; ends and removes what is neither. */
 export async function findJails(host: JailHost): Promise<readonly Found[]> {
@@ -38,10 +38,7 @@ export async function findJails(host: JailHost): Promise<readonly Found[]> {
     ...children.filter((child) => child.state !== 'ended').map((child) => child.name),
   ]);
   const nameOf = new Map(children.map(({ pid, name }) => [pid, name]));
-  const limit = new Semaphore(PARALLEL);
-  const found = await Promise.all(
-    [...names].map((name) => limit.run(() => findJail(host, name, nameOf))),
-  );
+  const found = await inParallel(names, ADOPTED_AT_ONCE, (name) => findJail(host, name, nameOf));
   await Promise.all(
     children.filter((child) => child.state === 'ended').map(({ pid }) => host.launcher().ack(pid)),
   );

@@ -9,9 +9,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
 import { EmperorError } from '../base/errors.ts';
+import { inParallel } from '../base/semaphore.ts';
 import { isAtRest } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
-import { findJails } from './adopt.ts';
+import { ADOPTED_AT_ONCE, type Found, findJails } from './adopt.ts';
 import type { PlannedChange, ResolvedValue } from './governor.ts';
 import { keepUntilRestart } from './keep-until-restart.ts';
 import { type Actual, planChanges, planVassal } from './plan.ts';
@@ -54,18 +55,20 @@ export class Emperor {
 
   /** Takes over what an earlier emperor left running; returns the names. */
   async adopt(): Promise<readonly string[]> {
-    const { records, identities, events, vassalHost } = this.#realm;
-    const found = await findJails(vassalHost);
-    for (const { name, jail, welcome } of found) {
-      this.#realm.unseen.add(name);
-      const record = records.read(name)?.applied;
-      identities.give(name, welcome.uid);
-      await this.#realm
-        .vassalOf(name)
-        .adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
-      events.add('adopted', { vassal: name, pid: jail.pid });
-    }
+    const found = await findJails(this.#realm.vassalHost);
+    await inParallel(found, ADOPTED_AT_ONCE, (one) => this.#adoptOne(one));
     return found.map(({ name }) => name);
+  }
+
+  async #adoptOne({ name, jail, welcome }: Found): Promise<void> {
+    const { records, identities, events, unseen } = this.#realm;
+    unseen.add(name);
+    const record = records.read(name)?.applied;
+    identities.give(name, welcome.uid);
+    await this.#realm
+      .vassalOf(name)
+      .adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
+    events.add('adopted', { vassal: name, pid: jail.pid });
   }
 
   /** Takes note of what was seen of vassal files; batches are worked off one after another. */
@@ -173,10 +176,7 @@ export class Emperor {
     const { entries, events } = this.#realm;
     const { name } = sighting;
     const before = entries.get(name);
-    const entry = entryOf(sighting, this.#lastGood(name), this.#resolveContext());
-    entries.set(name, entry);
-    this.#noteUid(entry);
-    this.#reconcile(entry);
+    this.#resolve(sighting);
     if (sighting.kind !== 'present' || !sighting.touched) return;
     if (before?.onDisk?.sha256 !== sighting.sha256) return;
     events.add('file-touched', { vassal: name, message: 'content unchanged' });
@@ -191,22 +191,19 @@ export class Emperor {
   }
 
   #resolveAgain(entry: Entry): void {
-    const { entries, waiters, vassals } = this.#realm;
-    if (!entry.onDisk || entries.get(entry.name) !== entry) return;
-    const sighting: Sighting = {
-      kind: 'present',
-      name: entry.name,
-      touched: false,
-      ...entry.onDisk,
-    };
-    const again = entryOf(sighting, this.#lastGood(entry.name), this.#resolveContext());
-    entries.set(entry.name, again);
-    this.#noteUid(again);
-    const { desired } = again;
-    const isSame =
-      desired.kind === 'valid' && desired.wanted.hash === vassals.get(entry.name)?.wanted?.hash;
-    if (!isSame) this.#reconcile(again);
-    waiters.wake();
+    const { name, onDisk } = entry;
+    if (!onDisk || this.#realm.entries.get(name) !== entry) return;
+    this.#resolve({ kind: 'present', name, touched: false, ...onDisk });
+    this.#realm.waiters.wake();
+  }
+
+  /** What a file says now, by the settings of now, is what its vassal is told. */
+  #resolve(sighting: Exclude<Sighting, { kind: 'gone' }>): void {
+    const { name } = sighting;
+    const entry = entryOf(sighting, this.#lastGood(name), this.#resolveContext());
+    this.#realm.entries.set(name, entry);
+    this.#noteUid(entry);
+    this.#reconcile(entry);
   }
 
   /** Before the next file is judged: no two vassals have one uid. A refused file leaves it as it was. */
