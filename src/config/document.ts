@@ -2,10 +2,11 @@
  * A configuration file with its loops unrolled and its includes put in: the lines of the main section, and
  * those of each `[class NAME]` where the file can have them. Values are still as written.
  */
+
+import { didYouMean } from '../base/nearest.ts';
 import { wholeFile } from './diagnose.ts';
 import { readIni, type Section } from './ini.ts';
 import type { Line } from './line.ts';
-import { didYouMean } from './nearest.ts';
 import { type DocumentSource, SectionReader } from './section-reader.ts';
 import { refuseSize } from './template.ts';
 

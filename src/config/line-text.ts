@@ -4,10 +4,11 @@
  * Placeholders never cross trust: `%(key)` in an operator's line sees the operator's lines only, else a
  * tenant's command could end up in a hook that root runs; in a tenant's line it sees the tenant's own.
  */
+
+import { didYouMean } from '../base/nearest.ts';
 import { codePointName, forbiddenAt, trimBlanks } from './characters.ts';
 import { wholeFile } from './diagnose.ts';
 import { type Line, madeLine, type Trust } from './line.ts';
-import { didYouMean } from './nearest.ts';
 import { namesOf, type Option, type OptionTable } from './options/option.ts';
 import type { SortedLines } from './sort-lines.ts';
 import { type Expansion, expand, type Scope } from './template.ts';

@@ -1,8 +1,9 @@
 /** Which lines of which layer speak of which option; what no option is called, and who may not set it. */
+
+import { didYouMean } from '../base/nearest.ts';
 import type { Findings } from './diagnose.ts';
 import { abbreviated } from './kinds/kind.ts';
 import type { Line } from './line.ts';
-import { didYouMean } from './nearest.ts';
 import { DIRECTIVES } from './options/directives.ts';
 import { namesOf, type Option, type OptionTable } from './options/option.ts';
 

@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { Diagnostic } from '../base/errors.ts';
+import { didYouMean } from '../base/nearest.ts';
 import { Budget } from './budget.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
 import type { EmperorConfig } from './emperor-config.ts';
 import { type Line, madeLine, type Trust, valuePlaceOf } from './line.ts';
-import { didYouMean } from './nearest.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
 import { type ResolvedValue, resolveOptions } from './resolve.ts';

@@ -18,7 +18,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   router: ['firewall', 'linux'],
   jail: ['linux'],
   cgroup: ['linux'],
-  firewall: ['linux'],
+  firewall: ['base'],
   cron: ['linux'],
   linux: ['base'],
   base: [],

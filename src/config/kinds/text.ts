@@ -1,5 +1,5 @@
 /** Kinds of texts: free text, names, choices, switches, environment variables. */
-import { didYouMean } from '../nearest.ts';
+import { didYouMean } from '../../base/nearest.ts';
 import { abbreviated, type Kind, plainKind } from './kind.ts';
 
 /** Anything but nothing. */

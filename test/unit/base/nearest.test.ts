@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { didYouMean, nearest } from '../../../src/config/nearest.ts';
+import { didYouMean, nearest } from '../../../src/base/nearest.ts';
 
 const KNOWN = ['command', 'chdir', 'env', 'uid', 'gid', 'home', 'hostname', 'dns'];
 
