@@ -56,6 +56,11 @@ export function epollBuffer(maxEvents: number): Buffer {
   return Buffer.alloc(EVENT_BYTES * maxEvents);
 }
 
+/** The token of the event at `index` of what epoll_wait filled in. */
+export function tokenAt(events: Buffer, index: number): number {
+  return events.readUInt32LE(index * EVENT_BYTES + TOKEN_OFFSET);
+}
+
 /** Blocks until something is ready and returns the tokens; none when a signal interrupted it. */
 export function waitEpoll(epoll: number, buffer: Buffer): Uint32Array<ArrayBuffer> {
   let count = 0;
@@ -66,7 +71,7 @@ export function waitEpoll(epoll: number, buffer: Buffer): Uint32Array<ArrayBuffe
   }
   const tokens = new Uint32Array(count);
   for (let i = 0; i < count; i += 1) {
-    tokens[i] = buffer.readUInt32LE(i * EVENT_BYTES + TOKEN_OFFSET);
+    tokens[i] = tokenAt(buffer, i);
   }
   return tokens;
 }

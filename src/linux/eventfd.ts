@@ -1,5 +1,6 @@
 /** eventfd(2): a counter that can be waited for; used to wake a thread that blocks in epoll_wait. */
-import { writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
+import { isErrno } from '../base/errors.ts';
 import { libcCall } from './libc.ts';
 
 const EFD_NONBLOCK = 0o4000;
@@ -18,4 +19,15 @@ ONE.writeBigUInt64LE(1n);
 /** Adds one, which makes it readable. */
 export function signalEventfd(fd: number): void {
   writeSync(fd, ONE);
+}
+
+const COUNT = Buffer.alloc(8);
+
+/** Sets it to 0. */
+export function drainEventfd(fd: number): void {
+  try {
+    readSync(fd, COUNT);
+  } catch (error) {
+    if (!isErrno(error, 'EAGAIN')) throw error;
+  }
 }

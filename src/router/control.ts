@@ -1,0 +1,52 @@
+/** router.sock: serves the calls of protocol.ts. */
+import { createServer, type Server, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { chmodSync, rmSync } from 'node:fs';
+import { EmperorError, messageOf } from '../base/errors.ts';
+import { shortPath } from '../base/socket-path.ts';
+import type { RouterCall, RouterCalls, RouterRequest, RouterResponse } from './protocol.ts';
+
+export type Handlers = {
+  readonly [Call in RouterCall]: (
+    ask: RouterCalls[Call]['ask'],
+  ) => RouterCalls[Call]['answer'] | Promise<RouterCalls[Call]['answer']>;
+};
+
+/** Listens at `path`, which a dead router may have left; only root may connect. */
+export async function serveControl(path: string, handlers: Handlers): Promise<Server> {
+  const server = createServer((socket) => serve(socket, handlers));
+  rmSync(path, { force: true });
+  const short = shortPath(path);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(short.path, resolve);
+    });
+  } finally {
+    short.close();
+  }
+  chmodSync(path, 0o600);
+  return server;
+}
+
+function serve(socket: Socket, handlers: Handlers): void {
+  // A client that goes away while it is answered is no failure.
+  socket.on('error', () => {});
+  createInterface({ input: socket }).on('line', (line) => {
+    // At the boundary: only root can send, and root's emperor is of this version.
+    const request = JSON.parse(line) as RouterRequest;
+    void answer(request, handlers).then((response) => {
+      if (!socket.destroyed) socket.write(`${JSON.stringify(response)}\n`);
+    });
+  });
+}
+
+async function answer({ id, call, ask }: RouterRequest, handlers: Handlers): Promise<RouterResponse> {
+  try {
+    const handler = handlers[call] as (ask: unknown) => unknown;
+    return { id, answer: (await handler(ask)) ?? null };
+  } catch (error) {
+    const code = error instanceof EmperorError ? error.code : 'system-call';
+    return { id, error: { code, message: messageOf(error) } };
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The packets' loop: reads the tuns of all peers and writes each packet to where forwarding.ts says.
+ *
+ * Theory of operation. One thread, one epoll set, one scratch buffer: a packet is read into it with the header that
+ * the kernel put before it (virtio_net_hdr: segmentation and checksum offload) and written as it is, so that 64 KB
+ * cost two system calls. The kernel does the rest: a write runs the receiver's network stack in this thread, and each
+ * tun's own ring is its queue. A vassal that does not read thus hurts only itself, and a flood fills only the ring of
+ * the flooder. Each peer gets a bounded turn, then the next that is ready; the host's device, on which answers to all
+ * vassals arrive, gets a longer one. Nothing here allocates. Changes come as messages between two turns, so that no
+ * packet meets half of a change.
+ *
+ * A tun whose device is gone, because its namespace ended, is taken out and reported; only a `detach` closes it, so
+ * that a slot's descriptor is never somebody else's.
+ */
+import { closeSync } from 'node:fs';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import {
+  addToEpoll,
+  EPOLLIN,
+  epollBuffer,
+  removeFromEpoll,
+  tokenAt,
+} from '../linux/epoll.ts';
+import { errnoName } from '../linux/errno.ts';
+import { drainEventfd } from '../linux/eventfd.ts';
+import { addressOf, fastCall, lastErrno } from '../linux/libc.ts';
+import {
+  DROPPED,
+  Forwarding,
+  type Gate,
+  HOST,
+  MAX_PEERS,
+  type Networks,
+  type PeerAddresses,
+} from './forwarding.ts';
+import { MAX_PACKET_BYTES, VNET_HEADER_BYTES } from './packet.ts';
+
+/** What the loop is told, in order. */
+export type LoopMessage =
+  | ({
+      readonly type: 'attach';
+      readonly slot: number;
+      /** A tun that is the loop's from now on, not blocking. */
+      readonly fd: number;
+      /** Of the counters. */
+      readonly row: number;
+      readonly gate: Gate | null;
+    } & PeerAddresses)
+  | { readonly type: 'detach'; readonly slot: number }
+  /** Closes everything and returns. */
+  | { readonly type: 'end' }
+  | {
+      readonly type: 'firewall';
+      readonly networks: Networks;
+      readonly gates: readonly (readonly [slot: number, gate: Gate])[];
+    };
+
+/** What the loop says. */
+export type LoopReport =
+  | { readonly type: 'ready' }
+  /** The descriptor is closed; the slot may be given away. */
+  | { readonly type: 'detached'; readonly slot: number }
+  /** The device of a peer is no more. */
+  | { readonly type: 'gone'; readonly slot: number; readonly why: string };
+
+export interface LoopSetting {
+  readonly epoll: number;
+  /** An eventfd: there are messages. */
+  readonly wake: number;
+  /** Rows of all peers, see counters.ts. */
+  readonly counters: Float64Array;
+  readonly port: MessagePort;
+}
+
+const MAX_EVENTS = 256;
+/** Packets that one peer may send in a turn: a flood of small ones costs its neighbours a quarter of a millisecond. */
+const PEER_TURN = 32;
+const HOST_TURN = 128;
+/** Bytes after which a turn ends, too: eight packets of 64 KB. */
+const TURN_BYTES = 8 * 65_536;
+const WAKE_TOKEN = MAX_PEERS;
+
+const EAGAIN = 11;
+const EINTR = 4;
+
+export class PacketLoop {
+  readonly #setting: LoopSetting;
+  readonly #forwarding: Forwarding;
+  readonly #fds = new Int32Array(MAX_PEERS).fill(-1);
+  readonly #scratch = Buffer.alloc(VNET_HEADER_BYTES + MAX_PACKET_BYTES);
+  readonly #address: number;
+  #isEnding = false;
+  readonly #read = fastCall<[fd: number, to: number, bytes: number]>(
+    'long read(int, uintptr_t, size_t)',
+  );
+  readonly #write = fastCall<[fd: number, from: number, bytes: number]>(
+    'long write(int, uintptr_t, size_t)',
+  );
+  readonly #wait = fastCall<[epoll: number, events: Buffer, max: number, timeout: number]>(
+    'int epoll_wait(int, void *, int, int)',
+  );
+
+  constructor(setting: LoopSetting) {
+    this.#setting = setting;
+    this.#forwarding = new Forwarding(setting.counters);
+    this.#address = Number(addressOf(this.#scratch));
+    addToEpoll(setting.epoll, { fd: setting.wake, events: EPOLLIN, token: WAKE_TOKEN });
+  }
+
+  /** Returns once it is told to end. */
+  run(): void {
+    const events = epollBuffer(MAX_EVENTS);
+    this.#report({ type: 'ready' });
+    while (!this.#isEnding) {
+      const count = this.#wait(this.#setting.epoll, events, MAX_EVENTS, -1);
+      for (let i = 0; i < count; i += 1) {
+        const slot = tokenAt(events, i);
+        if (slot === WAKE_TOKEN) this.#serveMessages();
+        else this.#turn(slot);
+      }
+    }
+  }
+
+  /** Forwards what one peer has sent, up to its share. */
+  #turn(from: number): void {
+    const fd = this.#fds[from] as number;
+    if (fd < 0) return;
+    const size = this.#scratch.length;
+    let packets = from === HOST ? HOST_TURN : PEER_TURN;
+    let bytes = TURN_BYTES;
+    while (packets > 0 && bytes > 0) {
+      const length = this.#read(fd, this.#address, size);
+      if (length < 0) {
+        this.#readFailed(from, fd);
+        return;
+      }
+      packets -= 1;
+      bytes -= length;
+      this.#forward(from, length);
+    }
+  }
+
+  #forward(from: number, length: number): void {
+    const forwarding = this.#forwarding;
+    const packetLength = length - VNET_HEADER_BYTES;
+    const to = forwarding.forward(this.#scratch, VNET_HEADER_BYTES, packetLength, from);
+    if (to === DROPPED) return;
+    const written = this.#write(this.#fds[to] as number, this.#address, length);
+    if (written < 0) forwarding.refuse(to);
+    else forwarding.account(from, to, packetLength);
+  }
+
+  #readFailed(slot: number, fd: number): void {
+    const errno = lastErrno();
+    if (errno === EAGAIN || errno === EINTR) return;
+    removeFromEpoll(this.#setting.epoll, fd);
+    this.#report({ type: 'gone', slot, why: errnoName(errno) });
+  }
+
+  #serveMessages(): void {
+    drainEventfd(this.#setting.wake);
+    for (;;) {
+      const received = receiveMessageOnPort(this.#setting.port);
+      if (!received) return;
+      // At the boundary: packet-thread.ts alone sends here.
+      this.#serve(received.message as LoopMessage);
+    }
+  }
+
+  #serve(message: LoopMessage): void {
+    switch (message.type) {
+      case 'attach': {
+        const { slot, fd } = message;
+        this.#fds[slot] = fd;
+        this.#forwarding.attach(slot, message);
+        addToEpoll(this.#setting.epoll, { fd, events: EPOLLIN, token: slot });
+        return;
+      }
+      case 'detach':
+        return this.#detach(message.slot);
+      case 'end':
+        this.#isEnding = true;
+        for (const fd of this.#fds) if (fd >= 0) closeSync(fd);
+        this.#fds.fill(-1);
+        closeSync(this.#setting.epoll);
+        return;
+      case 'firewall':
+        this.#forwarding.setNetworks(message.networks);
+        for (const [slot, gate] of message.gates) this.#forwarding.setGate(slot, gate);
+    }
+  }
+
+  #detach(slot: number): void {
+    const fd = this.#fds[slot] as number;
+    this.#fds[slot] = -1;
+    this.#forwarding.detach(slot);
+    // By hand: init keeps the same open file, so closing alone would leave it in the set.
+    removeFromEpoll(this.#setting.epoll, fd);
+    closeSync(fd);
+    this.#report({ type: 'detached', slot });
+  }
+
+  #report(report: LoopReport): void {
+    this.#setting.port.postMessage(report);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * What the emperor says to the router over router.sock: one JSON object a line, each answered by one line with the
+ * same id. The socket is root's alone; both sides are of one version, or the emperor starts a new router.
+ */
+import type { ErrorCode } from '../base/errors.ts';
+import type { Packet } from '../firewall/chain.ts';
+import type { ChainName, DeviceRule } from '../firewall/rule.ts';
+import type { Traffic } from './counters.ts';
+import type { Denials } from './gates.ts';
+import type { Firewall, PeerSpec, Verdict } from './router.ts';
+
+/** Bumped whenever a word below changes its meaning. */
+export const ROUTER_PROTOCOL = 1;
+
+/** `gso`: packets of 64 KB in one piece. `plain`: the kernel cuts them first. */
+export type PacketMode = 'gso' | 'plain';
+
+export interface RouterWelcome {
+  readonly protocol: number;
+  readonly pid: number;
+  readonly device: string;
+  /** True from the device's creation until the first `hello` that was answered so. */
+  readonly isNewDevice: boolean;
+  readonly mode: PacketMode;
+  /** Why it is not `gso`; null where it is. */
+  readonly modeReason: string | null;
+}
+
+export interface AttachRequest extends PeerSpec {
+  /** Path of the vassal's init.sock, from which its tun is fetched. */
+  readonly init: string;
+}
+
+export interface PeerReport extends PeerSpec {
+  /** Why its device is no more; null while it is there. */
+  readonly gone: string | null;
+}
+
+export interface RouterStatus {
+  readonly traffic: Readonly<Record<string, Traffic>>;
+  readonly denials: readonly Denials[];
+  readonly memoryBytes: number;
+  readonly cpuSeconds: number;
+}
+
+/** Name → what is asked and what is answered. */
+export interface RouterCalls {
+  readonly hello: { ask: null; answer: RouterWelcome };
+  readonly firewall: { ask: Firewall; answer: null };
+  readonly attach: { ask: AttachRequest; answer: null };
+  readonly rules: { ask: { name: string; rules: readonly DeviceRule[] }; answer: null };
+  readonly detach: { ask: { name: string }; answer: null };
+  readonly forget: { ask: { name: string }; answer: null };
+  readonly peers: { ask: null; answer: readonly PeerReport[] };
+  readonly status: { ask: null; answer: RouterStatus };
+  readonly judge: {
+    ask: readonly { readonly chain: ChainName; readonly packet: Packet }[];
+    answer: readonly Verdict[];
+  };
+  /** Ends the router; `andDevice`: the host's device goes, too. */
+  readonly end: { ask: { andDevice: boolean }; answer: null };
+}
+export type RouterCall = keyof RouterCalls;
+
+export interface RouterRequest {
+  readonly id: number;
+  readonly call: RouterCall;
+  readonly ask: unknown;
+}
+
+export type RouterResponse =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };

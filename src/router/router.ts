@@ -1,0 +1,224 @@
+/**
+ * The router's control side: which vassals are attached, with which addresses and rules. What it decides is told to
+ * the packets' thread; packets never come here.
+ */
+import { EmperorError } from '../base/errors.ts';
+import { type Address, isSameAddress, printAddress } from '../firewall/address.ts';
+import { judge, type Packet } from '../firewall/chain.ts';
+import { type Action, type ChainName, type DeviceRule, printRule, type Rule } from '../firewall/rule.ts';
+import { COLUMNS, type Traffic, trafficOf } from './counters.ts';
+import { HOST, MAX_PEERS, type Networks } from './forwarding.ts';
+import {
+  type Chains,
+  chainsOf,
+  type CountedChains,
+  countChains,
+  type Denials,
+  denialsOf,
+  gateOf,
+} from './gates.ts';
+import { type Ledger, Rows } from './ledger.ts';
+import type { LoopMessage, LoopReport } from './packet-loop.ts';
+
+export interface Firewall extends Networks {
+  readonly chains: Chains;
+}
+
+/** What a vassal is attached with. */
+export interface PeerSpec {
+  readonly name: string;
+  readonly address4: Address | null;
+  readonly address6: Address | null;
+  /** Its own rules, which can only take away from what the chains allow. */
+  readonly rules: readonly DeviceRule[];
+}
+
+interface Peer extends PeerSpec {
+  readonly slot: number;
+  readonly row: number;
+  readonly own: CountedChains;
+  readonly fd: number;
+  /** Why its device is no more; null while it is there. */
+  gone: string | null;
+}
+
+/** What the firewall says of a packet, and why. */
+export interface Verdict {
+  readonly action: Action;
+  /** The rule that decided; null for the policy. */
+  readonly rule: string | null;
+  /** Whose own rule it is; null for one of the router's chains. */
+  readonly vassal: string | null;
+}
+
+/** The name of the host's own row; no vassal can be called so. */
+export const HOST_ROW = '.host';
+
+const OPEN: Firewall = {
+  chains: { in: { rules: [], policy: 'allow' }, out: { rules: [], policy: 'allow' } },
+  network4: null,
+  network6: null,
+};
+
+export class Router {
+  readonly #ledger: Ledger;
+  readonly #rows: Rows;
+  readonly #tell: (message: LoopMessage) => void;
+  readonly #peers = new Map<string, Peer>();
+  readonly #freeSlots: number[] = [];
+  #nextSlot = HOST + 1;
+  #firewall: Firewall = OPEN;
+  #counted: CountedChains = countChains(OPEN.chains);
+
+  constructor(ledger: Ledger, tell: (message: LoopMessage) => void) {
+    this.#ledger = ledger;
+    this.#rows = new Rows(ledger);
+    this.#tell = tell;
+  }
+
+  /** Gives the loop the host's device. */
+  attachHost(fd: number): void {
+    const row = this.#rows.rowOf(HOST_ROW);
+    this.#tell({ type: 'attach', slot: HOST, fd, row, gate: null, address4: null, address6: null });
+  }
+
+  /** Replaces chains and networks, for all vassals between two packets. */
+  setFirewall(firewall: Firewall): void {
+    const { network4, network6 } = firewall;
+    this.#firewall = firewall;
+    this.#counted = countChains(firewall.chains);
+    const gates = [...this.#peers.values()].map(
+      (peer) => [peer.slot, gateOf(peer, [this.#counted, peer.own])] as const,
+    );
+    this.#tell({ type: 'firewall', networks: { network4, network6 }, gates });
+  }
+
+  /**
+   * Attaches a vassal by its tun, which is the router's from now on; one that is attached already is replaced.
+   * Throws `conflict` where somebody else has an address, and takes nothing then.
+   */
+  attach(spec: PeerSpec, fd: number): void {
+    this.#refuseClash(spec);
+    this.detach(spec.name);
+    const slot = this.#freeSlots.pop() ?? this.#nextSlot;
+    if (slot === MAX_PEERS) throw new EmperorError('conflict', 'Cannot attach more vassals');
+    this.#nextSlot = Math.max(this.#nextSlot, slot + 1);
+    const row = this.#rows.rowOf(spec.name);
+    const own = countChains(chainsOf(spec.rules));
+    this.#peers.set(spec.name, { ...spec, slot, row, own, fd, gone: null });
+    const gate = gateOf(spec, [this.#counted, own]);
+    const { address4, address6 } = spec;
+    this.#tell({ type: 'attach', slot, fd, row, gate, address4, address6 });
+  }
+
+  /** Gives a vassal other rules of its own. False: it is not attached. */
+  setRules(name: string, rules: readonly DeviceRule[]): boolean {
+    const peer = this.#peers.get(name);
+    if (!peer) return false;
+    const own = countChains(chainsOf(rules));
+    this.#peers.set(name, { ...peer, rules, own });
+    const { network4, network6 } = this.#firewall;
+    const gate = gateOf(peer, [this.#counted, own]);
+    this.#tell({ type: 'firewall', networks: { network4, network6 }, gates: [[peer.slot, gate]] });
+    return true;
+  }
+
+  /** Lets go of a vassal's tun. */
+  detach(name: string): void {
+    const peer = this.#peers.get(name);
+    if (!peer) return;
+    this.#peers.delete(name);
+    this.#tell({ type: 'detach', slot: peer.slot });
+  }
+
+  /** Forgets the totals of a vassal. */
+  forget(name: string): void {
+    this.detach(name);
+    this.#rows.forget(name);
+  }
+
+  /** What the packets' thread reports. */
+  hear(report: LoopReport): void {
+    if (report.type === 'detached') this.#freeSlots.push(report.slot);
+    if (report.type !== 'gone') return;
+    for (const peer of this.#peers.values()) if (peer.slot === report.slot) peer.gone = report.why;
+  }
+
+  peers(): readonly (PeerSpec & { readonly gone: string | null })[] {
+    return [...this.#peers.values()].map(({ name, address4, address6, rules, gone }) => ({
+      name,
+      address4,
+      address6,
+      rules,
+      gone,
+    }));
+  }
+
+  /** Totals by name, of all that there ever were, and of the host under HOST_ROW. */
+  traffic(): Readonly<Record<string, Traffic>> {
+    return Object.fromEntries(
+      [...this.#rows.entries()].map(([name, row]) => [
+        name,
+        trafficOf(this.#ledger.counters, row * COLUMNS),
+      ]),
+    );
+  }
+
+  denials(): readonly Denials[] {
+    return [
+      ...denialsOf(this.#counted, null),
+      ...[...this.#peers.values()].flatMap(({ own, name }) => denialsOf(own, name)),
+    ];
+  }
+
+  /** Judges a packet by the live rules of one chain, then by those of the vassal concerned. */
+  judge(chain: ChainName, packet: Packet): Verdict {
+    const shared = judge(this.#counted[chain].chain, packet);
+    const verdict = {
+      action: shared.action,
+      rule: printed(this.#counted[chain].chain.rules[shared.rule]),
+      vassal: null,
+    };
+    const peer = this.#ownerOf(chain === 'out' ? packet.src : packet.dst);
+    if (verdict.action === 'deny' || !peer) return verdict;
+    const own = judge(peer.own[chain].chain, packet);
+    if (own.rule < 0) return verdict;
+    return {
+      action: own.action,
+      rule: printed(peer.own[chain].chain.rules[own.rule]),
+      vassal: peer.name,
+    };
+  }
+
+  /** The name of who has an address; null if nobody has. */
+  nameOf(address: Address): string | null {
+    return this.#ownerOf(address)?.name ?? null;
+  }
+
+  #ownerOf(address: Address): Peer | undefined {
+    for (const peer of this.#peers.values()) {
+      for (const own of [peer.address4, peer.address6]) {
+        if (own && isSameAddress(own, address)) return peer;
+      }
+    }
+    return undefined;
+  }
+
+  #refuseClash({ name, address4, address6 }: PeerSpec): void {
+    for (const address of [address4, address6]) {
+      if (!address) continue;
+      const hosts = [this.#firewall.network4?.host, this.#firewall.network6?.host];
+      const isHosts = hosts.some((host) => host && isSameAddress(host, address));
+      const owner = isHosts ? 'the host' : this.#ownerOf(address)?.name;
+      if (owner === undefined || owner === name) continue;
+      throw new EmperorError(
+        'conflict',
+        `Cannot attach ${name}: its address ${printAddress(address)} is that of ${owner}`,
+      );
+    }
+  }
+}
+
+function printed(rule: Rule | undefined): string | null {
+  return rule ? printRule(rule) : null;
+}
