@@ -38,7 +38,10 @@ export class AddressTable {
 
   /** Where the address stands, or would stand. */
   #place(a: number, b: number, c: number, d: number): number {
-    let at = (Math.imul(a ^ Math.imul(b, 31) ^ Math.imul(c, 17), 0x9e3779b1) + Math.imul(d, 0x85ebca6b)) >>> 7;
+    let at =
+      (Math.imul(a ^ Math.imul(b, 31) ^ Math.imul(c, 17), 0x9e3779b1) +
+        Math.imul(d, 0x85ebca6b)) >>>
+      7;
     const words = this.#words;
     for (at &= this.#mask; this.#slots[at] !== EMPTY; at = (at + 1) & this.#mask) {
       const first = at * 4;

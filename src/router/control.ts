@@ -1,7 +1,8 @@
 /** router.sock: serves the calls of protocol.ts. */
+
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { chmodSync, rmSync } from 'node:fs';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { shortPath } from '../base/socket-path.ts';
 import type { RouterCall, RouterCalls, RouterRequest, RouterResponse } from './protocol.ts';
@@ -41,7 +42,10 @@ function serve(socket: Socket, handlers: Handlers): void {
   });
 }
 
-async function answer({ id, call, ask }: RouterRequest, handlers: Handlers): Promise<RouterResponse> {
+async function answer(
+  { id, call, ask }: RouterRequest,
+  handlers: Handlers,
+): Promise<RouterResponse> {
   try {
     const handler = handlers[call] as (ask: unknown) => unknown;
     return { id, answer: (await handler(ask)) ?? null };

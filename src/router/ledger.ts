@@ -34,7 +34,8 @@ export function openLedger(path: string): Ledger {
     const memory = mapFile(fd, FILE_BYTES);
     const magic = Buffer.from(memory, 0, MAGIC_BYTES);
     if (size === 0) magic.write(MAGIC, 'latin1');
-    else if (!magic.toString('latin1').startsWith(MAGIC)) throw notOurs(path, 'it begins otherwise');
+    else if (!magic.toString('latin1').startsWith(MAGIC))
+      throw notOurs(path, 'it begins otherwise');
     return {
       names: Buffer.from(memory, MAGIC_BYTES, MAX_ROWS * NAME_BYTES),
       counters: new Float64Array(memory, COUNTERS_AT, MAX_ROWS * COLUMNS),
@@ -77,7 +78,8 @@ export class Rows {
     const known = this.#rows.get(name);
     if (known !== undefined) return known;
     const row = this.#free.pop() ?? this.#end;
-    if (row === MAX_ROWS) throw new EmperorError('conflict', 'Cannot count more traffic: the ledger is full');
+    if (row === MAX_ROWS)
+      throw new EmperorError('conflict', 'Cannot count more traffic: the ledger is full');
     this.#end = Math.max(this.#end, row + 1);
     this.#ledger.counters.fill(0, row * COLUMNS, (row + 1) * COLUMNS);
     this.#ledger.names.write(name.padEnd(NAME_BYTES, '\0'), row * NAME_BYTES, 'latin1');

@@ -14,13 +14,7 @@
  */
 import { closeSync } from 'node:fs';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import {
-  addToEpoll,
-  EPOLLIN,
-  epollBuffer,
-  removeFromEpoll,
-  tokenAt,
-} from '../linux/epoll.ts';
+import { addToEpoll, EPOLLIN, epollBuffer, removeFromEpoll, tokenAt } from '../linux/epoll.ts';
 import { errnoName } from '../linux/errno.ts';
 import { drainEventfd } from '../linux/eventfd.ts';
 import { addressOf, fastCall, lastErrno } from '../linux/libc.ts';
@@ -177,7 +171,8 @@ export class PacketLoop {
         return;
       }
       case 'detach':
-        return this.#detach(message.slot);
+        this.#detach(message.slot);
+        return;
       case 'end':
         this.#isEnding = true;
         for (const fd of this.#fds) if (fd >= 0) closeSync(fd);

@@ -5,13 +5,19 @@
 import { EmperorError } from '../base/errors.ts';
 import { type Address, isSameAddress, printAddress } from '../firewall/address.ts';
 import { judge, type Packet } from '../firewall/chain.ts';
-import { type Action, type ChainName, type DeviceRule, printRule, type Rule } from '../firewall/rule.ts';
+import {
+  type Action,
+  type ChainName,
+  type DeviceRule,
+  printRule,
+  type Rule,
+} from '../firewall/rule.ts';
 import { COLUMNS, type Traffic, trafficOf } from './counters.ts';
 import { HOST, MAX_PEERS, type Networks } from './forwarding.ts';
 import {
   type Chains,
-  chainsOf,
   type CountedChains,
+  chainsOf,
   countChains,
   type Denials,
   denialsOf,

@@ -15,7 +15,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   network: ['config'],
   config: ['firewall', 'cron', 'cgroup'],
   distro: ['jail'],
-  router: ['firewall', 'linux'],
+  router: ['firewall', 'jail'],
   jail: ['linux'],
   cgroup: ['linux'],
   firewall: ['base'],
