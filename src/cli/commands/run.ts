@@ -11,6 +11,7 @@ import { createLog, type FileLog } from '../../base/log.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
 import type { Governor } from '../../emperor/governor.ts';
 import { type RunningEmperor, startEmperor } from '../../emperor/run.ts';
+import { preferOwnSession } from '../../linux/autogroup.ts';
 import { sdNotify } from '../../linux/sd-notify.ts';
 import { renderBanner } from '../banner.ts';
 import { type Call, type Globals, usageError } from '../call.ts';
@@ -40,6 +41,7 @@ async function govern({ options, globals }: Call): Promise<void> {
     throw usageError('Cannot run: there is no ./emperor.ini here; name one with --ini FILE');
   }
   outliveReaders();
+  preferOwnSession();
   let log: FileLog | undefined;
   const emperor = await startEmperor({
     iniFile,
