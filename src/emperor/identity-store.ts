@@ -1,11 +1,14 @@
-/** The identities of vassals on disk: state-dir/identities.json, with the owners of homes as second witness. */
+/**
+ * The identities of vassals on disk: state-dir/identities.json, with the owners of homes as second witness. So a
+ * vassal need not wait for the disk: whatever a crash leaves of it is its home, which tells its uid.
+ */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Identities, type UidRange } from './identities.ts';
 import { listDirectories } from './listing.ts';
-import { readStateFile, writeStateFile } from './state-file.ts';
+import { prepareStateFile, readStateFile, writeStateFile } from './state-file.ts';
 
 /** One write for all identities that are given out within this time. */
 const SAVE_AFTER_MS = 1000;
@@ -16,6 +19,9 @@ export class IdentityStore {
   readonly #identities: Identities;
   readonly #writeDown: (write: () => void) => void;
   #cancelSave: (() => void) | null = null;
+  #savesAtOnce = 0;
+  /** Those that wait for the disk in another thread, one after another. */
+  #background: Promise<void> = Promise.resolve();
 
   constructor(options: {
     readonly stateDirectory: string;
@@ -62,16 +68,36 @@ export class IdentityStore {
 
   release(name: string): void {
     this.#identities.release(name);
-    this.save();
+    this.#saveSoon();
   }
 
+  /** Saves at once, and waits for the disk: for an emperor that leaves. */
   save(): void {
     this.#cancelSave?.();
     this.#cancelSave = null;
+    this.#savesAtOnce += 1;
     this.#writeDown(() => writeStateFile(this.#file, this.#identities.toJson()));
   }
 
   #saveSoon(): void {
-    this.#cancelSave ??= this.#clock.after(SAVE_AFTER_MS, () => this.save());
+    this.#cancelSave ??= this.#clock.after(SAVE_AFTER_MS, () => {
+      this.#cancelSave = null;
+      const before = this.#savesAtOnce;
+      this.#background = this.#background.then(() => this.#saveInBackground(before));
+    });
   }
+
+  /** Leaves it to a save at once that came meanwhile, after which nothing may be written. */
+  async #saveInBackground(savesBefore: number): Promise<void> {
+    if (savesBefore !== this.#savesAtOnce) return;
+    const put = await prepareStateFile(this.#file, this.#identities.toJson()).catch(throwing);
+    if (savesBefore === this.#savesAtOnce) this.#writeDown(put);
+  }
+}
+
+/** What could not be prepared says so where it would have been put in place. */
+function throwing(error: unknown): () => void {
+  return () => {
+    throw error;
+  };
 }

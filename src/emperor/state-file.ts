@@ -3,6 +3,7 @@
  * as good as none; callers rebuild what it held.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { isErrno } from '../base/errors.ts';
 
 /** Returns the parsed content, or undefined where the file is missing or not JSON. */
@@ -24,7 +25,27 @@ export function readStateFile(path: string): unknown {
 
 /** Replaces `path` by `value` as JSON, atomically, and waits for the disk. */
 export function writeStateFile(path: string, value: unknown): void {
-  writeTextFile(path, `${JSON.stringify(value)}\n`);
+  writeTextFile(path, textOf(value));
+}
+
+/**
+ * As writeStateFile(), but other threads write and wait for the disk, which may take a second; resolves with what
+ * puts the file in place. One at a time for each path; writeStateFile() may come in between.
+ */
+export async function prepareStateFile(path: string, value: unknown): Promise<() => void> {
+  const next = `${path}.next`;
+  const file = await open(next, 'w', 0o600);
+  try {
+    await file.writeFile(textOf(value));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return () => renameSync(next, path);
+}
+
+function textOf(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 /** Replaces `path` by `text`, atomically, and waits for the disk. */
