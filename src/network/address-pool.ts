@@ -1,0 +1,290 @@
+/**
+ * Who has which address: the one that a vassal's file gives, else one of the pool, stable by name until the name
+ * is forgotten; never two owners. What a hook set is claimed and locked like any other. Pure: time, disk and
+ * what runs are the caller's (address-book.ts keeps it on disk).
+ */
+import { EmperorError } from '../base/errors.ts';
+import { type Address, parseAddress, printAddress } from '../firewall/address.ts';
+import { type Cidr, contains, parseCidr, printCidr } from '../firewall/prefix.ts';
+import { FamilyPool, type Holding, type Source } from './family-pool.ts';
+import { HostRange } from './host-range.ts';
+
+/** One address of each family at most, as text; null where there is none. */
+export interface Addresses {
+  readonly address: string | null;
+  readonly address6: string | null;
+}
+
+type Key = keyof Addresses;
+const KEYS: readonly Key[] = ['address', 'address6'];
+
+export interface AddressPoolOptions {
+  /** The host's own address and the pool: tuntap-router-address and -address6. */
+  readonly cidr4: Cidr | null;
+  readonly cidr6: Cidr | null;
+  /** What a running vassal has is never taken from it. */
+  readonly isRunning: (name: string) => boolean;
+  /** What the file of a vassal gives now; undefined for one that has no file, whose addresses stay its own. */
+  readonly wishOf: (name: string) => Addresses | undefined;
+}
+
+/** What `name` holds, as JSON; both null: nothing any more. */
+export interface AddressLine {
+  readonly name: string;
+  readonly address: HoldingLine | null;
+  readonly address6: HoldingLine | null;
+}
+
+interface HoldingLine {
+  readonly text: string;
+  readonly source: Source;
+}
+
+export class AddressPool {
+  readonly #options: AddressPoolOptions;
+  readonly #pools: Readonly<Record<Key, FamilyPool>>;
+  /** Names that hold something else than takeChanges() told last. */
+  readonly #changed = new Set<string>();
+
+  constructor(options: AddressPoolOptions) {
+    this.#options = options;
+    const poolOf = (cidr: Cidr | null) => new FamilyPool(cidr && new HostRange(cidr));
+    this.#pools = { address: poolOf(options.cidr4), address6: poolOf(options.cidr6) };
+  }
+
+  /**
+   * The addresses of `name`, whose file gives `wish`: for a vassal that starts. Throws `conflict` where another one
+   * has what the file gives, where nobody can have it, and where the pool is used up.
+   */
+  addressOf(name: string, wish: Addresses): Addresses {
+    this.#take(
+      name,
+      this.#wanted(wish, () => 'file'),
+    );
+    for (const key of KEYS) if (wish[key] === null) this.#keepOrAllocate(name, key);
+    return this.find(name);
+  }
+
+  /**
+   * Notes what was found on the interface of `name`, after its hooks or on adoption; null: nothing was. Throws
+   * `conflict` where another one has it, where nobody can have it, and where the file says otherwise.
+   */
+  claim(name: string, found: Addresses): void {
+    const source = (key: Key, address: Address) => (this.#isInPool(key, address) ? 'pool' : 'hook');
+    const wanted = this.#wanted(found, source).filter(
+      ({ key, address }) => this.#ownerOf(key, address) !== name,
+    );
+    for (const { key, address } of wanted) this.#checkContradiction(name, key, address);
+    this.#take(name, wanted);
+  }
+
+  find(name: string): Addresses {
+    const textOf = (key: Key) => {
+      const held = this.#pools[key].find(name);
+      if (!held) return null;
+      // Of a pool that is not configured now: remembered, and of no use.
+      if (held.source === 'pool' && !this.#pools[key].range) return null;
+      return printAddress(held.address);
+    };
+    return { address: textOf('address'), address6: textOf('address6') };
+  }
+
+  ownerOf(text: string): string | undefined {
+    const address = parseAddress(text);
+    return address && this.#ownerOf(address.family === 4 ? 'address' : 'address6', address);
+  }
+
+  /** Forgets `name`; others may get its addresses, when no other ones are left. */
+  forget(name: string): void {
+    for (const key of KEYS) this.#release(name, key);
+  }
+
+  // ── Kept on disk ─────────────────────────────────────────────────────────────────────────────
+
+  /** What every name holds that holds anything. */
+  lines(): readonly AddressLine[] {
+    const names = new Set(KEYS.flatMap((key) => [...this.#pools[key].names()]));
+    return [...names].map((name) => this.#lineOf(name));
+  }
+
+  /** What changed since this was asked last. */
+  takeChanges(): readonly AddressLine[] {
+    const lines = [...this.#changed].map((name) => this.#lineOf(name));
+    this.#changed.clear();
+    return lines;
+  }
+
+  /** Addresses that are free again, the oldest first. */
+  freed(): readonly string[] {
+    return KEYS.flatMap((key) => this.#pools[key].freed()).map(printAddress);
+  }
+
+  /** Takes what lines() and takeChanges() told, oldest first. An address that has an owner stays with it. */
+  restore({ name, address, address6 }: AddressLine): void {
+    const lines = { address, address6 };
+    for (const key of KEYS) {
+      const line = lines[key];
+      const parsed = line && parseAddress(line.text);
+      this.#pools[key].release(name);
+      if (!line || !parsed || this.#ownerOf(key, parsed) !== undefined) continue;
+      this.#pools[key].grant(name, { address: parsed, source: line.source });
+    }
+  }
+
+  /** Takes what freed() told. */
+  restoreFreed(text: string): void {
+    const address = parseAddress(text);
+    if (address) this.#pools[address.family === 4 ? 'address' : 'address6'].noteFreed(address);
+  }
+
+  #lineOf(name: string): AddressLine {
+    const lineOf = (key: Key) => {
+      const held = this.#pools[key].find(name);
+      return held ? { text: printAddress(held.address), source: held.source } : null;
+    };
+    return { name, address: lineOf('address'), address6: lineOf('address6') };
+  }
+
+  // ── Rules ────────────────────────────────────────────────────────────────────────────────────
+
+  #wanted(
+    addresses: Addresses,
+    sourceOf: (key: Key, address: Address) => Source,
+  ): readonly (Holding & { readonly key: Key })[] {
+    return KEYS.flatMap((key) => {
+      const text = addresses[key];
+      const address = text === null ? undefined : parseAddress(text);
+      if (text === null) return [];
+      const family = key === 'address' ? 4 : 6;
+      if (address?.family === family) return { key, address, source: sourceOf(key, address) };
+      throw new EmperorError(
+        'bad-config',
+        `Cannot use ${key} = ${text}: it is no IPv${family} address`,
+      );
+    });
+  }
+
+  /** All or nothing. */
+  #take(name: string, wanted: readonly (Holding & { readonly key: Key })[]): void {
+    for (const { key, address } of wanted) this.#checkFree(name, key, address);
+    for (const { key, address, source } of wanted) {
+      const owner = this.#ownerOf(key, address);
+      if (owner !== undefined && owner !== name) this.#release(owner, key);
+      this.#grant(name, key, { address, source });
+    }
+  }
+
+  #keepOrAllocate(name: string, key: Key): void {
+    const pool = this.#pools[key];
+    const held = pool.find(name);
+    if (held?.source === 'hook') return;
+    if (held && this.#isInPool(key, held.address)) {
+      this.#grant(name, key, { ...held, source: 'pool' });
+    } else if (pool.range) {
+      this.#grant(name, key, { address: this.#allocate(name, key, pool.range), source: 'pool' });
+    } else if (held?.source === 'file') {
+      this.#release(name, key);
+    }
+  }
+
+  #allocate(name: string, key: Key, range: HostRange): Address {
+    const address = this.#pools[key].findFree(key === 'address6' ? this.#number4(name) : undefined);
+    if (address) return address;
+    const { cidr } = range;
+    throw new EmperorError(
+      'conflict',
+      `Cannot give ${name} an address: all ${range.size} of tuntap-router-${key} = ${printCidr(cidr)} are taken; ` +
+        `make it larger, such as /${Math.max(0, cidr.length - 1)}, or \`emperor purge\` vassals that are gone`,
+    );
+  }
+
+  /** The same number in both pools, where it can be: fd00::7 is easier to remember beside 10.0.0.7. */
+  #number4(name: string): number | undefined {
+    const held = this.#pools.address.find(name);
+    return held && this.#pools.address.range?.numberOf(held.address);
+  }
+
+  #isInPool(key: Key, address: Address): boolean {
+    const { range } = this.#pools[key];
+    const number = range?.numberOf(address);
+    return number !== undefined && range?.canGive(number) === true;
+  }
+
+  #checkFree(name: string, key: Key, address: Address): void {
+    const text = printAddress(address);
+    const fault = faultOf(address) ?? this.#pools[key].range?.faultOf(address);
+    if (fault !== undefined) {
+      throw new EmperorError(
+        'conflict',
+        `Cannot give ${name} ${text}: ${fault}; give another \`${key}\``,
+      );
+    }
+    const owner = this.#ownerOf(key, address);
+    if (owner === undefined || owner === name || this.#isMovable(owner, key, text)) return;
+    throw new EmperorError(
+      'conflict',
+      `Cannot give ${name} ${text}: it is the address of ${owner}; ` +
+        `give one of them another \`${key}\`, or \`emperor purge ${owner}\` if it is gone`,
+    );
+  }
+
+  /** An owner that does not run loses what it has by chance, and what its file no longer gives. */
+  #isMovable(owner: string, key: Key, text: string): boolean {
+    if (this.#options.isRunning(owner)) return false;
+    if (this.#pools[key].find(owner)?.source === 'pool') return true;
+    const wish = this.#options.wishOf(owner);
+    if (!wish) return false;
+    const given = wish[key] === null ? undefined : parseAddress(wish[key]);
+    // A hook will set again what it set, unless the file gives another one.
+    if (!given) return this.#pools[key].find(owner)?.source === 'file';
+    return printAddress(given) !== text;
+  }
+
+  #checkContradiction(name: string, key: Key, found: Address): void {
+    const held = this.#pools[key].find(name);
+    if (held?.source !== 'file') return;
+    throw new EmperorError(
+      'conflict',
+      `Cannot use ${printAddress(found)}, which is on the interface of ${name}: ` +
+        `its file says \`${key} = ${printAddress(held.address)}\`; change the file or the hook`,
+    );
+  }
+
+  #ownerOf(key: Key, address: Address): string | undefined {
+    return this.#pools[key].ownerOf(address);
+  }
+
+  #grant(name: string, key: Key, holding: Holding): void {
+    const before = this.#pools[key].find(name);
+    this.#pools[key].grant(name, holding);
+    const isSame =
+      before?.source === holding.source &&
+      printAddress(before.address) === printAddress(holding.address);
+    if (!isSame) this.#changed.add(name);
+  }
+
+  #release(name: string, key: Key): void {
+    if (!this.#pools[key].find(name)) return;
+    this.#pools[key].release(name);
+    this.#changed.add(name);
+  }
+}
+
+const UNUSABLE: readonly (readonly [network: string, what: string])[] = [
+  ['0.0.0.0/8', 'it means "this network"'],
+  ['127.0.0.0/8', 'it is a loopback address'],
+  ['224.0.0.0/3', 'it is a multicast or reserved address'],
+  ['::/127', 'it is the unspecified or the loopback address'],
+  ['fe80::/10', 'it is a link-local address'],
+  ['ff00::/8', 'it is a multicast address'],
+];
+
+/** Why no system can have `address` for its own; undefined if one can. */
+function faultOf(address: Address): string | undefined {
+  return UNUSABLE.find(([network]) => {
+    const cidr = parseCidr({ text: network, offset: 0 });
+    if ('fault' in cidr) throw new Error(`${network} is no network`);
+    const { address: first, length } = cidr;
+    return contains({ ...first, length }, address);
+  })?.[1];
+}

@@ -1,0 +1,107 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { parseCidr } from '../../../src/firewall/prefix.ts';
+import { AddressBook } from '../../../src/network/address-book.ts';
+
+const NONE = { address: null, address6: null };
+let directory: string;
+const books: AddressBook[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'emperor-addresses-'));
+});
+afterEach(() => {
+  for (const book of books.splice(0)) book.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function open(writeDown?: (write: () => void) => void): AddressBook {
+  const cidr4 = parseCidr({ text: '10.0.0.1/28', offset: 0 });
+  if ('fault' in cidr4) throw new Error(cidr4.fault.message);
+  const book = new AddressBook({
+    stateDirectory: directory,
+    cidr4,
+    cidr6: null,
+    isRunning: () => false,
+    wishOf: () => undefined,
+    ...(writeDown && { writeDown }),
+  });
+  books.push(book);
+  return book;
+}
+
+const journal = () => readFileSync(join(directory, 'addresses.jsonl'), 'utf8');
+
+test('U6 a name has the same address after a kill and a restart', () => {
+  const first = open();
+  first.addressOf('a', NONE);
+  first.addressOf('b', NONE);
+  first.claim('b', { address: '192.168.9.9', address6: null });
+  first.addressOf('c', { address: '10.0.0.9', address6: null });
+  first.forget('a');
+  // No close(): it was killed.
+  const second = open();
+  expect(second.find('a')).toEqual(NONE);
+  expect(second.addressOf('b', NONE).address).toBe('192.168.9.9');
+  expect(second.ownerOf('10.0.0.9')).toBe('c');
+  expect(second.addressOf('d', NONE).address).toBe('10.0.0.4');
+});
+
+test('what is free again is not given soon after a restart either', () => {
+  const first = open();
+  for (const name of ['a', 'b', 'c']) first.addressOf(name, NONE);
+  first.forget('b');
+  first.forget('a');
+  open();
+  const third = open();
+  const given = Array.from({ length: 12 }, (_, n) => third.addressOf(`n${n}`, NONE).address);
+  expect(given.slice(0, 2)).toEqual(['10.0.0.5', '10.0.0.6']);
+  expect(given.slice(-2)).toEqual(['10.0.0.3', '10.0.0.2']);
+});
+
+test('a line that was cut off, and what is no line, spoil nothing', () => {
+  open().addressOf('a', NONE);
+  appendFileSync(
+    join(directory, 'addresses.jsonl'),
+    '\n[]\n{"version":1,"name":7}\n{"version":1,"name":"x","address":"10.0.0.7","address6":null}\n{"version":1,"na',
+  );
+  const second = open();
+  expect(second.find('a').address).toBe('10.0.0.2');
+  expect(second.find('x')).toEqual(NONE);
+  second.addressOf('b', NONE);
+  expect(open().find('b').address).toBe('10.0.0.3');
+});
+
+test('a full disk is told, and what it lost is written when that is over', () => {
+  let isFull = false;
+  const failures: unknown[] = [];
+  const book = open((write) => {
+    try {
+      if (isFull) throw new Error('ENOSPC');
+      write();
+    } catch (error) {
+      failures.push(error);
+    }
+  });
+  isFull = true;
+  expect(book.addressOf('a', NONE).address).toBe('10.0.0.2');
+  expect(failures).toHaveLength(1);
+  isFull = false;
+  book.addressOf('b', NONE);
+  expect(open().find('a').address).toBe('10.0.0.2');
+});
+
+test('the journal does not grow without end', () => {
+  const book = open();
+  book.addressOf('a', NONE);
+  const size = journal().length;
+  for (let n = 0; n < 40_000; n += 1) {
+    book.forget('a');
+    book.claim('a', { address: '192.168.9.9', address6: null });
+  }
+  expect(journal().length).toBeLessThan(5 * 1024 * 1024);
+  expect(size).toBeGreaterThan(0);
+  expect(open().find('a').address).toBe('192.168.9.9');
+});

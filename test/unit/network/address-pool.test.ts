@@ -1,0 +1,338 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { EmperorError } from '../../../src/base/errors.ts';
+import { type Cidr, parseCidr } from '../../../src/firewall/prefix.ts';
+import { type Addresses, AddressPool } from '../../../src/network/address-pool.ts';
+
+function cidr(text: string): Cidr {
+  const parsed = parseCidr({ text, offset: 0 });
+  if ('fault' in parsed) throw new Error(parsed.fault.message);
+  return parsed;
+}
+
+const NONE: Addresses = { address: null, address6: null };
+const v4 = (address: string): Addresses => ({ address, address6: null });
+
+interface Setting {
+  readonly running?: readonly string[];
+  readonly wishes?: Readonly<Record<string, Addresses>>;
+  readonly range4?: string | null;
+  readonly range6?: string | null;
+}
+
+function poolOf({ running = [], wishes = {}, range4 = '10.0.0.1/29', range6 }: Setting = {}) {
+  return new AddressPool({
+    cidr4: range4 === null ? null : cidr(range4),
+    cidr6: range6 ? cidr(range6) : null,
+    isRunning: (name) => running.includes(name),
+    wishOf: (name) => wishes[name],
+  });
+}
+
+/** What a pool gives out until it throws. */
+function all(pool: AddressPool): readonly (string | null)[] {
+  const given: (string | null)[] = [];
+  for (;;) {
+    try {
+      given.push(pool.addressOf(`n${given.length}`, NONE).address);
+    } catch (error) {
+      if (error instanceof EmperorError) return given;
+      throw error;
+    }
+  }
+}
+
+describe('the pool', () => {
+  test('gives the lowest first, never those of the network, of broadcasts and of the host', () => {
+    const rest = ['10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6'];
+    expect(all(poolOf())).toEqual(['10.0.0.2', ...rest]);
+    expect(all(poolOf({ range4: '10.0.0.4/29' }))).toHaveLength(5);
+    expect(all(poolOf({ range4: '10.0.0.4/29' }))).not.toContain('10.0.0.4');
+  });
+
+  test('gives the other one of two, and none of one (RFC 3021)', () => {
+    expect(all(poolOf({ range4: '10.0.0.0/31' }))).toEqual(['10.0.0.1']);
+    expect(all(poolOf({ range4: '10.0.0.1/31' }))).toEqual(['10.0.0.0']);
+    expect(all(poolOf({ range4: '10.0.0.1/32' }))).toEqual([]);
+  });
+
+  test('says with the remedy when it is used up', () => {
+    const pool = poolOf();
+    for (const name of ['a', 'b', 'c', 'd', 'e']) pool.addressOf(name, NONE);
+    expect(() => pool.addressOf('f', NONE)).toThrow(
+      'Cannot give f an address: all 5 of tuntap-router-address = 10.0.0.1/29 are taken; make it larger, such as /28, ' +
+        'or `emperor purge` vassals that are gone',
+    );
+  });
+
+  test('gives an address again only when no other is left, the one that was freed first', () => {
+    const pool = poolOf();
+    for (const name of ['a', 'b', 'c']) pool.addressOf(name, NONE);
+    pool.forget('b');
+    pool.forget('a');
+    const next = ['d', 'e', 'f', 'g'].map((name) => pool.addressOf(name, NONE).address);
+    expect(next).toEqual(['10.0.0.5', '10.0.0.6', '10.0.0.3', '10.0.0.2']);
+  });
+
+  test('gives the same number in both families, and another one where that is taken', () => {
+    const pool = poolOf({ range6: 'fd00::1/64' });
+    expect(pool.addressOf('a', NONE)).toEqual({ address: '10.0.0.2', address6: 'fd00::2' });
+    pool.addressOf('b', { address: null, address6: 'fd00::4' });
+    expect(pool.addressOf('c', NONE)).toEqual({ address: '10.0.0.4', address6: 'fd00::3' });
+  });
+
+  test('without one for a family gives no address of it', () => {
+    expect(poolOf({ range4: null }).addressOf('a', NONE)).toEqual(NONE);
+    expect(poolOf({ range4: null, range6: 'fd00::1/64' }).addressOf('a', NONE)).toEqual({
+      address: null,
+      address6: 'fd00::2',
+    });
+  });
+
+  test('that becomes another one gives new addresses of its own', () => {
+    const old = poolOf();
+    old.addressOf('a', NONE);
+    const pool = poolOf({ range4: '10.9.0.1/24' });
+    for (const line of old.lines()) pool.restore(line);
+    expect(pool.find('a').address).toBe('10.0.0.2');
+    expect(pool.addressOf('a', NONE).address).toBe('10.9.0.2');
+  });
+
+  test('that is no longer configured is remembered for when it is again', () => {
+    const old = poolOf();
+    old.addressOf('a', NONE);
+    old.addressOf('b', NONE);
+    const without = poolOf({ range4: null });
+    for (const line of old.lines()) without.restore(line);
+    expect(without.addressOf('b', NONE)).toEqual(NONE);
+    const again = poolOf();
+    for (const line of without.lines()) again.restore(line);
+    expect(again.addressOf('b', NONE).address).toBe('10.0.0.3');
+  });
+
+  test('gives 60,000 names their addresses in a time that does not grow with their square', () => {
+    const pool = poolOf({ range4: '100.64.0.1/10', range6: 'fd00::1/64' });
+    const begun = performance.now();
+    for (let n = 0; n < 60_000; n += 1) pool.addressOf(`vassal-${n}`, NONE);
+    for (let n = 0; n < 60_000; n += 1) pool.addressOf(`vassal-${n}`, NONE);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(pool.find('vassal-59999')).toEqual({ address: '100.64.234.97', address6: 'fd00::ea61' });
+  });
+});
+
+describe("a file's address", () => {
+  test('is given, also outside of the pool', () => {
+    const pool = poolOf();
+    expect(pool.addressOf('a', v4('10.0.0.5')).address).toBe('10.0.0.5');
+    expect(pool.addressOf('b', v4('192.168.7.7')).address).toBe('192.168.7.7');
+  });
+
+  test('that two files give is refused, and the error names both', () => {
+    const pool = poolOf({ wishes: { a: v4('10.0.0.5') } });
+    pool.addressOf('a', v4('10.0.0.5'));
+    expect(() => pool.addressOf('b', v4('10.0.0.5'))).toThrow(
+      'Cannot give b 10.0.0.5: it is the address of a; give one of them another `address`, or `emperor purge a` if it is gone',
+    );
+    expect(pool.find('b')).toEqual(NONE);
+    expect(pool.ownerOf('10.0.0.5')).toBe('a');
+  });
+
+  test('stays with a vassal whose file is gone, until it is forgotten', () => {
+    const pool = poolOf();
+    pool.addressOf('a', v4('10.0.0.5'));
+    expect(() => pool.addressOf('b', v4('10.0.0.5'))).toThrow('it is the address of a');
+    pool.forget('a');
+    expect(pool.addressOf('b', v4('10.0.0.5')).address).toBe('10.0.0.5');
+  });
+
+  test('moves the one whom the pool gave it, unless that runs', () => {
+    const still = poolOf();
+    still.addressOf('a', NONE);
+    expect(still.addressOf('b', v4('10.0.0.2')).address).toBe('10.0.0.2');
+    expect(still.addressOf('a', NONE).address).toBe('10.0.0.3');
+    const busy = poolOf({ running: ['a'] });
+    busy.addressOf('a', NONE);
+    expect(() => busy.addressOf('b', v4('10.0.0.2'))).toThrow('it is the address of a');
+  });
+
+  test('is exchanged between two vassals that both restart', () => {
+    const running: string[] = ['a', 'b'];
+    const wishes: Record<string, Addresses> = { a: v4('10.0.0.2'), b: v4('10.0.0.3') };
+    const pool = poolOf({ running, wishes });
+    pool.addressOf('a', v4('10.0.0.2'));
+    pool.addressOf('b', v4('10.0.0.3'));
+    Object.assign(wishes, { a: v4('10.0.0.3'), b: v4('10.0.0.2') });
+    running.shift();
+    expect(() => pool.addressOf('a', v4('10.0.0.3'))).toThrow('it is the address of b');
+    running.shift();
+    expect(pool.addressOf('b', v4('10.0.0.2')).address).toBe('10.0.0.2');
+    expect(pool.addressOf('a', v4('10.0.0.3')).address).toBe('10.0.0.3');
+  });
+
+  test('that the file gives no longer stays as one of the pool, or is let go of', () => {
+    const pool = poolOf();
+    pool.addressOf('a', v4('10.0.0.5'));
+    expect(pool.addressOf('a', NONE).address).toBe('10.0.0.5');
+    pool.addressOf('b', v4('192.168.7.7'));
+    expect(pool.addressOf('b', NONE).address).toBe('10.0.0.2');
+    expect(pool.ownerOf('192.168.7.7')).toBeUndefined();
+  });
+
+  test.each([
+    ['10.0.0.1', "it is the host's own address"],
+    ['10.0.0.0', 'it is the address of the network itself'],
+    ['10.0.0.7', 'it is the broadcast address of the network'],
+    ['127.0.0.5', 'it is a loopback address'],
+    ['0.0.0.0', 'it means "this network"'],
+    ['224.0.0.1', 'it is a multicast or reserved address'],
+    ['255.255.255.255', 'it is a multicast or reserved address'],
+  ])('that nobody can have is refused: %s', (address, fault) => {
+    expect(() => poolOf().addressOf('a', v4(address))).toThrow(
+      `Cannot give a ${address}: ${fault}; give another \`address\``,
+    );
+  });
+
+  test.each([
+    ['fd00::1', "it is the host's own address"],
+    ['fd00::', 'it is the address of the network itself'],
+    ['::1', 'it is the unspecified or the loopback address'],
+    ['fe80::7', 'it is a link-local address'],
+    ['ff02::1', 'it is a multicast address'],
+  ])('of IPv6 that nobody can have is refused: %s', (address6, fault) => {
+    const pool = poolOf({ range6: 'fd00::1/64' });
+    expect(() => pool.addressOf('a', { address: null, address6 })).toThrow(fault);
+    expect(pool.find('a')).toEqual(NONE);
+  });
+
+  test('is one, whatever way it is written', () => {
+    const pool = poolOf({
+      range6: 'fd00::1/64',
+      wishes: { a: { address: null, address6: 'FD00:0::5' } },
+    });
+    pool.addressOf('a', { address: null, address6: 'FD00:0::5' });
+    expect(() => pool.addressOf('b', { address: null, address6: 'fd00::5' })).toThrow(
+      'it is the address of a',
+    );
+  });
+});
+
+describe('what a hook set', () => {
+  test('replaces what the pool gave, and is locked', () => {
+    const pool = poolOf();
+    pool.addressOf('a', NONE);
+    pool.claim('a', v4('10.0.0.6'));
+    expect(pool.addressOf('a', NONE).address).toBe('10.0.0.6');
+    expect(() => pool.claim('b', v4('10.0.0.6'))).not.toThrow();
+    expect(pool.ownerOf('10.0.0.6')).toBe('b');
+  });
+
+  test('is refused where another one runs with it, and the error names both', () => {
+    const pool = poolOf({ running: ['a'] });
+    pool.claim('a', v4('192.168.0.2'));
+    expect(() => pool.claim('b', v4('192.168.0.2'))).toThrow(
+      'Cannot give b 192.168.0.2: it is the address of a',
+    );
+  });
+
+  test('outside of any pool stays, whether its vassal runs or not', () => {
+    const pool = poolOf({ range4: null, wishes: { a: NONE } });
+    pool.claim('a', v4('192.168.0.2'));
+    expect(pool.addressOf('a', NONE).address).toBe('192.168.0.2');
+    expect(() => pool.addressOf('b', v4('192.168.0.2'))).toThrow('it is the address of a');
+  });
+
+  test('contradicts the file', () => {
+    const pool = poolOf();
+    pool.addressOf('a', v4('10.0.0.5'));
+    pool.claim('a', v4('10.0.0.5'));
+    expect(() => pool.claim('a', v4('10.0.0.6'))).toThrow(
+      'Cannot use 10.0.0.6, which is on the interface of a: its file says `address = 10.0.0.5`; change the file or the hook',
+    );
+  });
+
+  test('is taken in both families or in none', () => {
+    const pool = poolOf({ range6: 'fd00::1/64', running: ['a'] });
+    pool.addressOf('a', { address: null, address6: 'fd00::6' });
+    const before = pool.addressOf('b', NONE);
+    expect(() => pool.claim('b', { address: '10.0.0.6', address6: 'fd00::6' })).toThrow('of a');
+    expect(pool.find('b')).toEqual(before);
+  });
+});
+
+describe('whatever happens', () => {
+  const names = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h');
+  const wish = fc.record({
+    address: fc.option(
+      fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.5', '10.0.0.9', '192.168.0.2'),
+    ),
+    address6: fc.option(fc.constantFrom('fd00::2', 'fd00::1', 'fd00::9', 'fd11::1')),
+  });
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('start' as const), name: names, wish }),
+    fc.record({ kind: fc.constant('claim' as const), name: names, wish }),
+    fc.record({ kind: fc.constant('stop' as const), name: names }),
+    fc.record({ kind: fc.constant('forget' as const), name: names }),
+    fc.record({ kind: fc.constant('restart' as const) }),
+  );
+
+  test('there are never two owners, a running vassal keeps what it has, a restart changes nothing', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const running = new Map<string, Addresses>();
+        const wishes = new Map<string, Addresses>();
+        const make = () =>
+          new AddressPool({
+            cidr4: cidr('10.0.0.1/29'),
+            cidr6: cidr('fd00::1/125'),
+            isRunning: (name) => running.has(name),
+            wishOf: (name) => wishes.get(name),
+          });
+        let pool = make();
+        for (const each of steps) {
+          if (each.kind === 'restart') {
+            const next = make();
+            for (const text of pool.freed()) next.restoreFreed(text);
+            for (const line of pool.lines()) next.restore(line);
+            expect(next.lines()).toEqual(pool.lines());
+            expect(next.freed()).toEqual(pool.freed());
+            pool = next;
+          } else if (each.kind === 'stop') {
+            running.delete(each.name);
+          } else if (each.kind === 'forget') {
+            running.delete(each.name);
+            wishes.delete(each.name);
+            pool.forget(each.name);
+            expect(pool.find(each.name)).toEqual(NONE);
+          } else if (!running.has(each.name)) {
+            const before = pool.find(each.name);
+            try {
+              if (each.kind === 'start') {
+                wishes.set(each.name, each.wish);
+                const got = pool.addressOf(each.name, each.wish);
+                if (each.wish.address !== null) expect(got.address).toBe(each.wish.address);
+                else if (before.address?.startsWith('10.0.0.') && before.address !== '10.0.0.9')
+                  expect(got.address).toBe(before.address);
+                else expect(got.address).not.toBeNull();
+              } else {
+                pool.claim(each.name, each.wish);
+              }
+              running.set(each.name, pool.find(each.name));
+            } catch (error) {
+              if (!(error instanceof EmperorError)) throw error;
+            }
+          }
+          const owned = pool
+            .lines()
+            .flatMap(({ address, address6 }) => [
+              ...(address ? [address.text] : []),
+              ...(address6 ? [address6.text] : []),
+            ]);
+          expect(new Set(owned).size).toBe(owned.length);
+          expect(owned).not.toContain('10.0.0.1');
+          for (const [name, held] of running) expect(pool.find(name)).toEqual(held);
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+});
