@@ -5,10 +5,10 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { prepareStateFile, readStateFile, writeStateFile } from '../base/state-file.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Identities, type UidRange } from './identities.ts';
 import { listDirectories } from './listing.ts';
-import { prepareStateFile, readStateFile, writeStateFile } from './state-file.ts';
 
 /** One write for all identities that are given out within this time. */
 const SAVE_AFTER_MS = 1000;

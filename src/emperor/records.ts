@@ -12,9 +12,9 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isErrno } from '../base/errors.ts';
+import { writeTextFile } from '../base/state-file.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { FileOwner } from './sighting.ts';
-import { writeTextFile } from './state-file.ts';
 
 const VERSION = 2;
 const JOURNAL = 'vassals.jsonl';

@@ -3,9 +3,11 @@
  * is appended before its address is used, so that an emperor that is killed has told; each line begins with a
  * line end, so that one that was cut off spoils no other. Written anew at each start and when it has grown.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../base/errors.ts';
+import { writeTextFile } from '../base/state-file.ts';
+import type { Address } from '../firewall/address.ts';
 import {
   type Addresses,
   type AddressLine,
@@ -65,8 +67,8 @@ export class AddressBook {
     return this.#pool.find(name);
   }
 
-  ownerOf(text: string): string | undefined {
-    return this.#pool.ownerOf(text);
+  ownerOf(address: Address): string | undefined {
+    return this.#pool.ownerOf(address);
   }
 
   close(): void {
@@ -91,7 +93,7 @@ export class AddressBook {
       if (journal === null) {
         this.#compact();
       } else {
-        this.#bytes += writeAll(journal, lines.map(textOf).join(''));
+        this.#bytes += writeSync(journal, lines.map(textOf).join(''));
         this.#isBehind = false;
       }
     });
@@ -102,15 +104,8 @@ export class AddressBook {
     this.close();
     const freed = this.#pool.freed().map((text) => textOf({ freed: text }));
     const text = [...freed, ...this.#pool.lines().map(textOf)].join('');
-    const temporary = `${this.#path}.tmp`;
-    const fd = openSync(temporary, 'w', 0o600);
-    try {
-      this.#bytes = writeAll(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, this.#path);
+    writeTextFile(this.#path, text);
+    this.#bytes = Buffer.byteLength(text);
     this.#compactBytes = this.#bytes;
     this.#journal = openSync(this.#path, 'a', 0o600);
     this.#isBehind = false;
@@ -121,12 +116,6 @@ type Line = AddressLine | { readonly freed: string };
 
 function textOf(line: Line): string {
   return `\n${JSON.stringify({ version: VERSION, ...line })}`;
-}
-
-function writeAll(fd: number, text: string): number {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-  return bytes.length;
 }
 
 /** Reads what an emperor has written, which may be at it: nothing is touched. */

@@ -4,15 +4,15 @@
  * what runs are the caller's (address-book.ts keeps it on disk).
  */
 import { EmperorError } from '../base/errors.ts';
-import { type Address, parseAddress, printAddress } from '../firewall/address.ts';
+import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
 import { type Cidr, contains, parseCidr, printCidr } from '../firewall/prefix.ts';
 import { FamilyPool, type Holding, type Source } from './family-pool.ts';
 import { HostRange } from './host-range.ts';
 
-/** One address of each family at most, as text; null where there is none. */
+/** One address of each family at most; null where there is none. */
 export interface Addresses {
-  readonly address: string | null;
-  readonly address6: string | null;
+  readonly address: Address | null;
+  readonly address6: Address | null;
 }
 
 type Key = keyof Addresses;
@@ -72,26 +72,24 @@ export class AddressPool {
   claim(name: string, found: Addresses): void {
     const source = (key: Key, address: Address) => (this.#isInPool(key, address) ? 'pool' : 'hook');
     const wanted = this.#wanted(found, source).filter(
-      ({ key, address }) => this.#ownerOf(key, address) !== name,
+      ({ address }) => this.ownerOf(address) !== name,
     );
     for (const { key, address } of wanted) this.#checkContradiction(name, key, address);
     this.#take(name, wanted);
   }
 
   find(name: string): Addresses {
-    const textOf = (key: Key) => {
+    const of = (key: Key) => {
+      const { range } = this.#pools[key];
       const held = this.#pools[key].find(name);
-      if (!held) return null;
       // Of a pool that is not configured now: remembered, and of no use.
-      if (held.source === 'pool' && !this.#pools[key].range) return null;
-      return printAddress(held.address);
+      return held && (range || held.source !== 'pool') ? held.address : null;
     };
-    return { address: textOf('address'), address6: textOf('address6') };
+    return { address: of('address'), address6: of('address6') };
   }
 
-  ownerOf(text: string): string | undefined {
-    const address = parseAddress(text);
-    return address && this.#ownerOf(address.family === 4 ? 'address' : 'address6', address);
+  ownerOf(address: Address): string | undefined {
+    return this.#pools[keyOf(address)].ownerOf(address);
   }
 
   /** Forgets `name`; others may get its addresses, when no other ones are left. */
@@ -126,7 +124,7 @@ export class AddressPool {
       const line = lines[key];
       const parsed = line && parseAddress(line.text);
       this.#pools[key].release(name);
-      if (!line || !parsed || this.#ownerOf(key, parsed) !== undefined) continue;
+      if (!line || !parsed || this.ownerOf(parsed) !== undefined) continue;
       this.#pools[key].grant(name, { address: parsed, source: line.source });
     }
   }
@@ -134,7 +132,7 @@ export class AddressPool {
   /** Takes what freed() told. */
   restoreFreed(text: string): void {
     const address = parseAddress(text);
-    if (address) this.#pools[address.family === 4 ? 'address' : 'address6'].noteFreed(address);
+    if (address) this.#pools[keyOf(address)].noteFreed(address);
   }
 
   #lineOf(name: string): AddressLine {
@@ -152,15 +150,8 @@ export class AddressPool {
     sourceOf: (key: Key, address: Address) => Source,
   ): readonly (Holding & { readonly key: Key })[] {
     return KEYS.flatMap((key) => {
-      const text = addresses[key];
-      const address = text === null ? undefined : parseAddress(text);
-      if (text === null) return [];
-      const family = key === 'address' ? 4 : 6;
-      if (address?.family === family) return { key, address, source: sourceOf(key, address) };
-      throw new EmperorError(
-        'bad-config',
-        `Cannot use ${key} = ${text}: it is no IPv${family} address`,
-      );
+      const address = addresses[key];
+      return address ? [{ key, address, source: sourceOf(key, address) }] : [];
     });
   }
 
@@ -168,7 +159,7 @@ export class AddressPool {
   #take(name: string, wanted: readonly (Holding & { readonly key: Key })[]): void {
     for (const { key, address } of wanted) this.#checkFree(name, key, address);
     for (const { key, address, source } of wanted) {
-      const owner = this.#ownerOf(key, address);
+      const owner = this.ownerOf(address);
       if (owner !== undefined && owner !== name) this.#release(owner, key);
       this.#grant(name, key, { address, source });
     }
@@ -219,8 +210,8 @@ export class AddressPool {
         `Cannot give ${name} ${text}: ${fault}; give another \`${key}\``,
       );
     }
-    const owner = this.#ownerOf(key, address);
-    if (owner === undefined || owner === name || this.#isMovable(owner, key, text)) return;
+    const owner = this.ownerOf(address);
+    if (owner === undefined || owner === name || this.#isMovable(owner, key)) return;
     throw new EmperorError(
       'conflict',
       `Cannot give ${name} ${text}: it is the address of ${owner}; ` +
@@ -229,15 +220,15 @@ export class AddressPool {
   }
 
   /** An owner that does not run loses what it has by chance, and what its file no longer gives. */
-  #isMovable(owner: string, key: Key, text: string): boolean {
+  #isMovable(owner: string, key: Key): boolean {
     if (this.#options.isRunning(owner)) return false;
-    if (this.#pools[key].find(owner)?.source === 'pool') return true;
+    const held = this.#pools[key].find(owner);
+    if (held?.source === 'pool') return true;
     const wish = this.#options.wishOf(owner);
-    if (!wish) return false;
-    const given = wish[key] === null ? undefined : parseAddress(wish[key]);
+    if (!held || !wish) return false;
+    const given = wish[key];
     // A hook will set again what it set, unless the file gives another one.
-    if (!given) return this.#pools[key].find(owner)?.source === 'file';
-    return printAddress(given) !== text;
+    return given ? !isSameAddress(given, held.address) : held.source === 'file';
   }
 
   #checkContradiction(name: string, key: Key, found: Address): void {
@@ -250,16 +241,11 @@ export class AddressPool {
     );
   }
 
-  #ownerOf(key: Key, address: Address): string | undefined {
-    return this.#pools[key].ownerOf(address);
-  }
-
   #grant(name: string, key: Key, holding: Holding): void {
     const before = this.#pools[key].find(name);
     this.#pools[key].grant(name, holding);
     const isSame =
-      before?.source === holding.source &&
-      printAddress(before.address) === printAddress(holding.address);
+      before?.source === holding.source && isSameAddress(before.address, holding.address);
     if (!isSame) this.#changed.add(name);
   }
 
@@ -268,6 +254,10 @@ export class AddressPool {
     this.#pools[key].release(name);
     this.#changed.add(name);
   }
+}
+
+function keyOf({ family }: Address): Key {
+  return family === 4 ? 'address' : 'address6';
 }
 
 const UNUSABLE: readonly (readonly [network: string, what: string])[] = [
