@@ -67,6 +67,7 @@ export class SurroundingsMaker {
       tmpSizeBytes: config.tmpSizeBytes,
       runSizeBytes: config.runSizeBytes,
       dns: config.dns ?? hostNameServers(),
+      network: null,
       hooks: config.execAsRoot,
       hookTimeoutMs: emperor.hookTimeoutMs,
       seccompFilter: this.#seccompFilter,

@@ -3,8 +3,14 @@
  * OP in wire.ts, and the C program reads them by that table.
  */
 import { encodeFields, type Field, type FieldValue, type Tag } from './frames.ts';
-import { COMMON_STEPS, type JailPlan, type MountFlag, type Step } from './plan.ts';
-import { MOUNT, NAMESPACE, type NamespaceName, OP, TAG } from './wire.ts';
+import {
+  type AddressName,
+  COMMON_STEPS,
+  type JailPlan,
+  type MountFlag,
+  type Step,
+} from './plan.ts';
+import { EXACT, MOUNT, NAMESPACE, type NamespaceName, OP, TAG } from './wire.ts';
 
 export type OpName = Step['op'];
 export type StepOf<Op extends OpName> = Extract<Step, { readonly op: Op }>;
@@ -18,6 +24,11 @@ const MOUNT_BITS: Readonly<Record<MountFlag, number>> = {
   noexec: MOUNT.NOEXEC,
 };
 
+const EXACT_BITS: Readonly<Record<AddressName, number>> = {
+  address: EXACT.ADDRESS,
+  address6: EXACT.ADDRESS6,
+};
+
 type Operands = { readonly [Op in OpName]: (step: StepOf<Op>) => readonly Field[] };
 
 const none = () => [];
@@ -29,6 +40,8 @@ const flags = (step: { readonly flags: readonly MountFlag[] }): Field => [
   TAG.FLAGS,
   mountBits(step.flags),
 ];
+const optional = (tag: Tag, value: string | null): readonly Field[] =>
+  value === null ? [] : [[tag, value]];
 const owner = (step: { readonly uid: number; readonly gid: number }): readonly Field[] => [
   [TAG.UID, step.uid],
   [TAG.GID, step.gid],
@@ -86,6 +99,15 @@ const OPERANDS: Operands = {
   ],
   drop: owner,
   seccomp: (step) => [[TAG.BYTES, step.filter]],
+  tun: (step) => [target(step), [TAG.LENGTH, step.mtu], [TAG.COUNT, step.queuePackets]],
+  address: (step) => [
+    target(step),
+    ...optional(TAG.ADDRESS, step.address),
+    ...optional(TAG.GATEWAY, step.gateway),
+    ...optional(TAG.ADDRESS6, step.address6),
+    ...optional(TAG.GATEWAY6, step.gateway6),
+    [TAG.FLAGS, step.exact.reduce((bits, name) => bits | EXACT_BITS[name], 0)],
+  ],
 };
 
 /** Returns the fields of the LAUNCH frame for `plan`. */

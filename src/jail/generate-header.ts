@@ -1,5 +1,6 @@
 /** Prints the protocol table as a C header: `node dist/jail/generate-header.js > build/native/wire.h`. */
 import {
+  EXACT,
   MAX_FRAME,
   MOUNT,
   NAMESPACE,
@@ -11,7 +12,7 @@ import {
   VERB,
 } from './wire.ts';
 
-const TABLES = { VERB, TAG, STDIO, STATE, OP, MOUNT, NAMESPACE } as const;
+const TABLES = { VERB, TAG, STDIO, STATE, OP, MOUNT, EXACT, NAMESPACE } as const;
 
 /** The header's text; every name of a table becomes TABLE_NAME. */
 export function wireHeader(): string {

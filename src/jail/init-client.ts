@@ -2,6 +2,7 @@
  * The init of one vassal as the emperor sees it. Init runs with its tenant's uid: what it says is parsed
  * like anything hostile, and an exit status is a hint. Streams are not its business but attach's.
  */
+import { isIP } from 'node:net';
 import { EmperorError } from '../base/errors.ts';
 import { visible } from '../base/visible.ts';
 import { errnoName } from '../linux/errno.ts';
@@ -33,6 +34,9 @@ export interface Welcome {
   readonly startedAtMs: number;
   readonly state: InitState;
   readonly uid: number;
+  /** Of its tun with prefix, `192.168.0.2/24`, as init read it before the gate; the tenant's claim from then on. */
+  readonly address: string | null;
+  readonly address6: string | null;
 }
 
 /** What is to be started. */
@@ -262,7 +266,16 @@ function welcomeOf(fields: Fields): Welcome {
     startedAtMs: fields.number(TAG.TIME_MS),
     state: initStateOf(fields.number(TAG.STATE)),
     uid: fields.number(TAG.UID),
+    address: fields.optional(TAG.ADDRESS, (one) => addressOf(one.text(TAG.ADDRESS), 4), null),
+    address6: fields.optional(TAG.ADDRESS6, (one) => addressOf(one.text(TAG.ADDRESS6), 6), null),
   };
+}
+
+function addressOf(text: string, family: 4 | 6): string {
+  const [, address = '', prefix = ''] = /^([\da-f.:]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const isPrefix = prefix !== '' && Number(prefix) <= (family === 4 ? 32 : 128);
+  if (isIP(address) !== family || !isPrefix) throw new FrameError(`${text} is no address`);
+  return text;
 }
 
 function initStateOf(state: number): InitState {

@@ -86,7 +86,26 @@ export type Step =
       readonly hard: number;
     }
   | { readonly op: 'drop'; readonly uid: number; readonly gid: number }
-  | { readonly op: 'seccomp'; readonly filter: Uint8Array };
+  | { readonly op: 'seccomp'; readonly filter: Uint8Array }
+  | {
+      readonly op: 'tun';
+      readonly target: string;
+      readonly mtu: number;
+      readonly queuePackets: number;
+    }
+  | {
+      readonly op: 'address';
+      readonly target: string;
+      /** With prefix; null: what hooks set. */
+      readonly address: string | null;
+      readonly gateway: string | null;
+      readonly address6: string | null;
+      readonly gateway6: string | null;
+      readonly exact: readonly AddressName[];
+    };
+
+/** As the options are called. */
+export type AddressName = 'address' | 'address6';
 
 export interface JailPlan {
   readonly name: string;
@@ -96,6 +115,27 @@ export interface JailPlan {
   readonly hash: string;
   readonly namespaces: readonly NamespaceName[];
   readonly steps: readonly Step[];
+}
+
+/** What a vassal's interface gets of one family unless hooks set it. */
+export interface InterfaceAddress {
+  /** With prefix, `192.168.0.2/24`; null: hooks set it, or there is none. */
+  readonly address: string | null;
+  /** The vassal's own file says so: hooks that set another contradict it, and the launch fails. */
+  readonly isExact: boolean;
+  /** Where the default route leads if hooks set none; null: they do, or there is none. */
+  readonly gateway: string | null;
+}
+
+/** How a vassal is attached to the router: by one tun, whose descriptor init hands out (FETCH). */
+export interface JailNetwork {
+  /** Name of the tun inside, such as `uwsgi0`; 15 bytes at most. */
+  readonly interface: string;
+  readonly mtu: number;
+  /** How many packets wait for the router; those that come then are dropped. */
+  readonly queuePackets: number;
+  readonly ipv4: InterfaceAddress;
+  readonly ipv6: InterfaceAddress;
 }
 
 /** What planJail() needs to know; everything is decided already, paths are absolute. */
@@ -128,6 +168,8 @@ export interface JailSpec {
   readonly tmpSizeBytes: number;
   readonly runSizeBytes: number;
   readonly dns: readonly string[];
+  /** null: lo alone. Ignored without a network namespace. */
+  readonly network: JailNetwork | null;
   readonly hooks: readonly string[];
   readonly hookTimeoutMs: number;
   readonly seccompFilter: Uint8Array;
@@ -246,18 +288,40 @@ export function planJail(spec: JailSpec): JailPlan {
       { op: 'home', source: spec.home, uid: spec.uid, gid: spec.gid },
       ...(has('fs') ? planMounts(spec) : []),
       ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),
-      ...(has('net') ? [{ op: 'loopback' } as const] : []),
-      ...(has('net') && !has('fs') ? SYSCTL_STEPS : []),
+      ...(has('net') && !has('fs') ? planInterfaces(spec) : []),
       ...spec.hooks.map(
         (command) => ({ op: 'hook', command, timeoutMs: spec.hookTimeoutMs }) as const,
       ),
       ...(spec.hooks.length > 0 ? [{ op: 'sweep' } as const] : []),
+      ...(has('net') && spec.network ? [addressStep(spec.network)] : []),
       { op: 'gate', timeoutMs: GATE_TIMEOUT_MS },
       ...(has('fs') ? [{ op: 'pivot' } as const] : []),
       { op: 'rlimit', resource: RLIMIT_CORE, soft: 0, hard: 0 },
       { op: 'rlimit', resource: RLIMIT_NOFILE, soft: 1024, hard: 4096 },
       { op: 'drop', uid: spec.uid, gid: spec.gid },
       { op: 'seccomp', filter: spec.seccompFilter },
+    ],
+  };
+}
+
+/** The network namespace before hooks run. */
+function planInterfaces({ network }: JailSpec): readonly Step[] {
+  if (!network) return [{ op: 'loopback' }, ...SYSCTL_STEPS];
+  const { interface: target, mtu, queuePackets } = network;
+  return [{ op: 'loopback' }, { op: 'tun', target, mtu, queuePackets }, ...SYSCTL_STEPS];
+}
+
+function addressStep({ interface: target, ipv4, ipv6 }: JailNetwork): Step {
+  return {
+    op: 'address',
+    target,
+    address: ipv4.address,
+    gateway: ipv4.gateway,
+    address6: ipv6.address,
+    gateway6: ipv6.gateway,
+    exact: [
+      ...(ipv4.isExact ? ['address' as const] : []),
+      ...(ipv6.isExact ? ['address6' as const] : []),
     ],
   };
 }
@@ -291,7 +355,7 @@ function planMounts(spec: JailSpec): readonly Step[] {
     ...DEVICE_STEPS,
     { op: 'proc', target: '/proc', hidesOthers: !spec.namespaces.includes('pid') },
     // Before /proc/sys is made read-only: in the host's /proc a name is looked up among those of all vassals.
-    ...(spec.namespaces.includes('net') ? SYSCTL_STEPS : []),
+    ...(spec.namespaces.includes('net') ? planInterfaces(spec) : []),
     ...PROC_COVER_STEPS,
     ...planTemporary(spec),
     ...planEtc(spec),
@@ -356,7 +420,12 @@ export function etcContent(name: EtcFile, spec: JailSpec): string {
     case 'hostname':
       return `${spec.hostname}\n`;
     case 'hosts':
-      return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 ${spec.hostname}\n`;
+      return [
+        '127.0.0.1 localhost',
+        '::1 localhost ip6-localhost ip6-loopback',
+        ...ownAddresses(spec).map((address) => `${address} ${spec.hostname}`),
+        '',
+      ].join('\n');
     case 'resolv.conf':
       return spec.dns.map((server) => `nameserver ${server}\n`).join('');
     case 'passwd':
@@ -369,6 +438,15 @@ export function etcContent(name: EtcFile, spec: JailSpec): string {
     case 'group':
       return `root:x:0:\ntty:x:5:\nnogroup:x:65534:\n${user}:x:${spec.gid}:\n`;
   }
+}
+
+/** Those that are certain before hooks have run; a vassal without any still knows itself by name. */
+function ownAddresses({ network, hooks }: JailSpec): readonly string[] {
+  const families = network ? [network.ipv4, network.ipv6] : [];
+  const certain = families.flatMap(({ address, isExact }) =>
+    address !== null && (isExact || hooks.length === 0) ? [address.replace(/\/.*/, '')] : [],
+  );
+  return certain.length > 0 ? certain : ['127.0.1.1'];
 }
 
 /** The login shell of the tenant inside. */

@@ -5,7 +5,7 @@
 import { visible } from '../base/visible.ts';
 import { errnoName } from '../linux/errno.ts';
 import type { OpName, StepOf } from './encode.ts';
-import type { JailPlan, Step } from './plan.ts';
+import type { AddressName, JailPlan, Step } from './plan.ts';
 
 /** A failed step as init reports it. */
 export interface FailedStep {
@@ -207,6 +207,31 @@ const TELLINGS: Tellings = {
       ENOSYS: notInKernel('seccomp'),
     },
   },
+  tun: {
+    what: ({ target }) => `make the tun ${target}`,
+    hints: {
+      ENOENT: () => 'there is no /dev/net/tun; load it with `modprobe tun`',
+      ENODEV: () => 'the kernel has no tun driver; load it with `modprobe tun`',
+      EBUSY: () => 'there is another interface of that name',
+      EINVAL: ({ target, mtu }) =>
+        `${target} is no name for an interface, or ${mtu} no MTU; mend \`tuntap-device\``,
+      EPERM: () => 'the emperor lacks CAP_NET_ADMIN; run it as root',
+    },
+  },
+  address: {
+    what: ({ target }) => `give ${target} its address`,
+    hints: {
+      EADDRNOTAVAIL: () =>
+        'nobody says which; set `address` in its file or `tuntap-router-address` in emperor.ini, or have `exec-as-root` set one',
+      EEXIST: (step, { detail }) =>
+        `\`exec-as-root\` set ${detail}, but \`${optionOf(detail)}\` is ${step[optionOf(detail)]}; make them agree, or leave one out`,
+      EMLINK: (_, { detail }) =>
+        `\`exec-as-root\` set more than one, ${detail}; leave one of a family`,
+      EINVAL: (_, { detail }) => `${detail} is no address for it; mend \`${optionOf(detail)}\``,
+      ENODEV: ({ target }) =>
+        `it is gone; \`exec-as-root\` must neither remove nor rename ${target}`,
+    },
+  },
 };
 
 /** Returns the sentence for an operator about a step of `plan` that failed. */
@@ -251,6 +276,10 @@ const OUTSIDE_HINTS: Readonly<Record<string, (plan: JailPlan) => string>> = {
   EINVAL: ({ namespaces }) =>
     `this kernel lacks one of the namespaces ${namespaces.join(', ')}, or the launcher is of another version`,
 };
+
+function optionOf(address: string): AddressName {
+  return address.includes(':') ? 'address6' : 'address';
+}
 
 /** init's DETAIL of a failed hook is `TEXT: exit status N`; the text stands in the sentence already. */
 function exitOfHook(command: string, detail: string): string {

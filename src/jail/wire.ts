@@ -32,6 +32,7 @@ export const VERB = {
   SIGNAL: 19, // SLOT SIGNAL → OK
   RESIZE: 20, // SLOT ROWS COLUMNS → OK
   STOP: 21, // GRACE_MS SIGNAL: end everything, then init itself → OK, then EOF
+  FETCH: 22, // → OK NAME + the descriptor of the tun of that name; ERROR ENOENT without one
   // answers
   OK: 64,
   ERROR: 65,
@@ -86,6 +87,11 @@ export const TAG = {
   GID: 40,
   BYTES: 41,
   SUBSCRIBE: 43, // HELLO: 1 = send me events
+  // The addresses of the tun with their prefixes, `192.168.0.2/24`; in WELCOME as read from the interface.
+  ADDRESS: 44,
+  ADDRESS6: 45,
+  GATEWAY: 46, // without prefix
+  GATEWAY6: 47,
 } as const;
 
 /** How a started process gets its stdin, stdout and stderr. */
@@ -129,6 +135,8 @@ export const OP = {
   RLIMIT: 27, // NUMBER resource, LENGTH soft, COUNT hard
   DROP: 28, // UID GID: groups, capabilities, no_new_privs, not dumpable
   SECCOMP: 29, // BYTES: struct sock_filter[], put on everything that is started
+  TUN: 30, // TARGET interface, LENGTH MTU, COUNT packets in its queue: made, for FETCH to hand out
+  ADDRESS: 31, // ADDRESS GATEWAY ADDRESS6 GATEWAY6 if missing, FLAGS (see EXACT): tun up, read back
 } as const;
 
 /** FLAGS of TMPFS, BIND and BIND_INSIDE: MOUNT_ATTR_* of mount_setattr(2). */
@@ -138,6 +146,9 @@ export const MOUNT = {
   NODEV: 4,
   NOEXEC: 8,
 } as const;
+
+/** FLAGS of ADDRESS: where hooks that set another address contradict the plan. */
+export const EXACT = { ADDRESS: 1, ADDRESS6: 2 } as const;
 
 /** FLAGS of LAUNCH: which namespaces are new. */
 export const NAMESPACE = { fs: 1, ipc: 2, uts: 4, net: 8, pid: 16, cgroup: 32 } as const;

@@ -3,7 +3,7 @@ import { rmdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OpName } from '../../src/jail/encode.ts';
-import type { JailPlan, Step } from '../../src/jail/plan.ts';
+import type { JailNetwork, JailPlan, Step } from '../../src/jail/plan.ts';
 import { forget, forgetFailed, launch } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
 import { makeTinyDistro } from '../support/tiny-distro.ts';
@@ -34,11 +34,21 @@ const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
   home: () => ({ op: 'home', source: '/nowhere/home/x', uid: 1, gid: 1 }),
   hook: () => ({ op: 'hook', command: 'echo before; exit 3', timeoutMs: 5000 }),
   rlimit: () => ({ op: 'rlimit', resource: 7, soft: 2000, hard: 1000 }),
+  tun: (step) => ({ ...step, target: '/' }) as Step,
+  address: (step) => ({ ...step, address: null }) as Step,
   drop: () => ({ op: 'drop', uid: 0xffff_ffff, gid: 0xffff_ffff }),
 };
 const CANNOT_FAIL: readonly OpName[] = [
   ...(['private', 'loopback', 'sweep', 'gate', 'pivot'] as const),
 ];
+
+const NETWORK: JailNetwork = {
+  interface: 'uwsgi0',
+  mtu: 1500,
+  queuePackets: 256,
+  ipv4: { address: '192.168.0.2/24', isExact: true, gateway: null },
+  ipv6: { address: null, isExact: false, gateway: null },
+};
 
 let w: World;
 const { freshName } = useJails('f', (given) => {
@@ -60,7 +70,7 @@ async function failure(plan: JailPlan): Promise<string> {
 }
 
 /** A plan with a hook, so that every kind of step is in it. */
-const fullPlan = () => w.plan(freshName(), { hooks: ['sleep 1000 & true'] });
+const fullPlan = () => w.plan(freshName(), { hooks: ['sleep 1000 & true'], network: NETWORK });
 
 describe('a step that fails', () => {
   const ops = Object.keys(BREAK) as OpName[];

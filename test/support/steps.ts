@@ -37,4 +37,14 @@ export const ONE_OF_EACH: readonly Step[] = [
   { op: 'rlimit', resource: 7, soft: 1024, hard: 4096 },
   { op: 'drop', uid: 200000, gid: 200000 },
   { op: 'seccomp', filter: new Uint8Array([6, 0, 0, 0, 0, 0, 255, 127]) },
+  { op: 'tun', target: 'uwsgi0', mtu: 1500, queuePackets: 256 },
+  {
+    op: 'address',
+    target: 'uwsgi0',
+    address: '192.168.0.2/24',
+    gateway: '192.168.0.1',
+    address6: 'fd00::2/64',
+    gateway6: 'fd00::1',
+    exact: ['address', 'address6'],
+  },
 ];

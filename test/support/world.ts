@@ -255,6 +255,7 @@ function specOf(
     tmpSizeBytes: 1024 * 1024,
     runSizeBytes: 1024 * 1024,
     dns: ['192.0.2.53'],
+    network: null,
     hooks: [],
     hookTimeoutMs: 10_000,
     seccompFilter: loadSeccompFilter(),

@@ -141,6 +141,7 @@ int attach_main(int argc, char **argv);
 #define PATH_BYTES 4096
 #define MAX_FILTER_BYTES 32768
 #define LINE_BYTES 8192
+#define ADDRESS_TEXT 56 /* an IPv6 address with its prefix */
 
 struct init {
   char name[128], hash[80], boot_id[40];
@@ -152,6 +153,9 @@ struct init {
   bool is_placed; /* was born in its own cgroup */
   int root_fd; /* the new root's mount, before the pivot */
   int lock_fd, listen_fd, epoll_fd, signal_fd;
+  int tun_fd; /* -1: the vassal has no network */
+  char tun_name[16]; /* IFNAMSIZ */
+  char address[ADDRESS_TEXT], address6[ADDRESS_TEXT]; /* what ADDRESS has read back; empty: none */
   struct { int resource; struct rlimit limit; } rlimits[MAX_RLIMITS];
   int rlimit_count;
   uint8_t filter[MAX_FILTER_BYTES];
@@ -185,6 +189,12 @@ uint64_t step_number(const struct step *step, uint16_t tag);
 bool step_mount(const struct step *step); /* steps-mount.c */
 bool step_hook(const struct step *step);  /* steps-hook.c */
 bool step_sweep(void);
+bool step_tun(const struct step *step); /* steps-net.c */
+bool step_address(const struct step *step);
+/* Answers FETCH with the tun. */
+void tun_fetch(struct peer *peer, const struct frame *frame);
+/* Writes a setting below /proc/sys; false, and errno, where it cannot. */
+bool sysctl_write(const char *name, const char *text);
 
 /* gate.c: serves init.sock until somebody says GO; answers that peer when the rest is done. */
 bool step_gate(uint64_t limit_ms);

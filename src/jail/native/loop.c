@@ -101,6 +101,8 @@ static void welcome(struct peer *peer, const struct frame *frame) {
   out_number(&out, TAG_TIME_MS, (uint64_t)self.started_ms);
   out_number(&out, TAG_STATE, (uint64_t)self.state);
   out_number(&out, TAG_UID, self.uid);
+  if (*self.address) out_text(&out, TAG_ADDRESS, self.address);
+  if (*self.address6) out_text(&out, TAG_ADDRESS6, self.address6);
   loop_say(peer, &out, NULL, 0);
 }
 
@@ -123,6 +125,8 @@ static void meta(struct peer *peer, const struct frame *frame) {
 static void serve(struct peer *peer, const struct frame *frame) {
   if (frame->verb == VERB_HELLO) {
     welcome(peer, frame);
+  } else if (frame->verb == VERB_FETCH) {
+    tun_fetch(peer, frame);
   } else if (self.state == STATE_GATE) {
     gate_serve(peer, frame);
   } else if (frame->verb == VERB_META) {

@@ -73,12 +73,17 @@ static bool step_hostname(const struct step *step) {
 }
 
 /* /proc/sys/net shows the writer's network namespace, whichever /proc it is. */
-static bool step_sysctl(const struct step *step) {
-  char name[PATH_BYTES], text[PATH_BYTES], path[PATH_BYTES + 64], proc[32] = "";
-  if (!step_text(step, TAG_TARGET, name) || !step_text(step, TAG_TEXT, text)) return false;
+bool sysctl_write(const char *name, const char *text) {
+  char path[PATH_BYTES + 64], proc[32] = "";
   if (self.root_fd >= 0) snprintf(proc, sizeof proc, "/proc/self/fd/%d", self.root_fd);
   snprintf(path, sizeof path, "%s/proc/sys/%s", proc, name);
-  return write_file(path, text) || fail(errno, "/proc/sys/%s", name);
+  return write_file(path, text);
+}
+
+static bool step_sysctl(const struct step *step) {
+  char name[PATH_BYTES], text[PATH_BYTES];
+  if (!step_text(step, TAG_TARGET, name) || !step_text(step, TAG_TEXT, text)) return false;
+  return sysctl_write(name, text) || fail(errno, "/proc/sys/%s", name);
 }
 
 static bool step_loopback(void) {
@@ -181,6 +186,8 @@ bool step_run(const struct step *step) {
     case OP_RLIMIT: return step_rlimit(step);
     case OP_DROP: return step_drop(step);
     case OP_SECCOMP: return step_seccomp(step);
+    case OP_TUN: return step_tun(step);
+    case OP_ADDRESS: return step_address(step);
     default: return step_mount(step);
   }
 }

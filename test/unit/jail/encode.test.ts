@@ -52,6 +52,8 @@ describe('stepFields()', () => {
       rlimit: ['NUMBER', 'LENGTH', 'COUNT'],
       drop: ['UID', 'GID'],
       seccomp: ['BYTES'],
+      tun: ['TARGET', 'LENGTH', 'COUNT'],
+      address: ['TARGET', 'ADDRESS', 'GATEWAY', 'ADDRESS6', 'GATEWAY6', 'FLAGS'],
     });
   });
 

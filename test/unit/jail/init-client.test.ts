@@ -9,7 +9,7 @@ import { STATE, STDIO, TAG, VERB } from '../../../src/jail/wire.ts';
 import { type Answer, type FrameServer, frameServer } from '../../support/frame-server.ts';
 
 const ok: Answer = { verb: VERB.OK, fields: [] };
-const welcome = (state: number): Answer => ({
+const welcome = (state: number, more: readonly Field[] = []): Answer => ({
   verb: VERB.WELCOME,
   fields: [
     [TAG.VERSION, 1],
@@ -21,6 +21,7 @@ const welcome = (state: number): Answer => ({
     [TAG.TIME_MS, 1_700_000_000_000],
     [TAG.STATE, state],
     [TAG.UID, 200000],
+    ...more,
   ],
 });
 const refusal = (errno: number, detail: string): Answer => ({
@@ -71,8 +72,35 @@ describe('InitClient', () => {
       startedAtMs: 1_700_000_000_000,
       state: 'gate',
       uid: 200000,
+      address: null,
+      address6: null,
     });
     expect(server.requests[0]?.fields.number(TAG.SUBSCRIBE)).toBe(1);
+  });
+
+  test('learns the addresses of its tun', async () => {
+    const addresses: readonly Field[] = [
+      [TAG.ADDRESS, '192.168.0.2/24'],
+      [TAG.ADDRESS6, 'fd00::2/64'],
+    ];
+    const { client } = await connect(() => welcome(STATE.GATE, addresses));
+    expect(await client.hello()).toMatchObject({
+      address: '192.168.0.2/24',
+      address6: 'fd00::2/64',
+    });
+  });
+
+  test.each([
+    ['no address', TAG.ADDRESS, 'here/24'],
+    ['one without prefix', TAG.ADDRESS, '192.168.0.2'],
+    ['two prefixes', TAG.ADDRESS, '192.168.0.2/24/24'],
+    ['a prefix that is too long', TAG.ADDRESS, '192.168.0.2/33'],
+    ['one of the other family', TAG.ADDRESS, 'fd00::2/64'],
+    ['one of the other family', TAG.ADDRESS6, '192.168.0.2/24'],
+    ['the name of a zone', TAG.ADDRESS6, 'fd00::2%uwsgi0/64'],
+  ] as const)('does not take %s for an address', async (_, tag, text) => {
+    const { client } = await connect(() => welcome(STATE.RUNNING, [[tag, text]]));
+    await expect(client.hello()).rejects.toMatchObject({ code: 'not-reachable' });
   });
 
   test('does not believe a state that does not exist', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   ETC_FILES,
   etcContent,
+  type JailNetwork,
   type JailSpec,
   planJail,
   type Step,
@@ -29,10 +30,20 @@ const SPEC: JailSpec = {
   tmpSizeBytes: 1 << 20,
   runSizeBytes: 1 << 20,
   dns: ['192.0.2.1'],
+  network: null,
   hooks: ['hostname foobar'],
   hookTimeoutMs: 30_000,
   seccompFilter: new Uint8Array(8),
 };
+
+const NETWORK: JailNetwork = {
+  interface: 'uwsgi0',
+  mtu: 1500,
+  queuePackets: 256,
+  ipv4: { address: '192.168.0.2/24', isExact: true, gateway: '192.168.0.1' },
+  ipv6: { address: 'fd00::2/64', isExact: false, gateway: null },
+};
+const ORDER: readonly Step['op'][] = ['loopback', 'tun', 'hook', 'sweep', 'address', 'gate'];
 
 const opsOf = (spec: JailSpec) => planJail(spec).steps.map((step) => step.op);
 const targets = (steps: readonly Step[]) =>
@@ -85,6 +96,40 @@ describe('planJail()', () => {
     for (const path of targets(made)) expect(path).toMatch(/^\/(dev|run)\//);
     const binds = steps.filter(({ op }) => op === 'bind' || op === 'bind-inside');
     for (const path of targets(binds)) expect(path).not.toMatch(/^\/(tmp|run|var\/tmp)\//);
+  });
+
+  test('makes the tun before hooks, so that they can name it, and settles its address after them', () => {
+    const ops = opsOf({ ...SPEC, network: NETWORK });
+    expect(ops.filter((op) => ORDER.includes(op))).toEqual(ORDER);
+    expect(opsOf(SPEC)).not.toContain('tun');
+  });
+
+  test('makes no tun in a network namespace that is not the vassal’s own', () => {
+    const ops = opsOf({ ...SPEC, network: NETWORK, namespaces: ['fs', 'pid'] });
+    for (const op of ['tun', 'address'] as const) expect(ops).not.toContain(op);
+  });
+
+  test('says which addresses hooks may not replace', () => {
+    const { steps } = planJail({ ...SPEC, network: NETWORK });
+    expect(steps.find(({ op }) => op === 'address')).toEqual({
+      op: 'address',
+      target: 'uwsgi0',
+      address: '192.168.0.2/24',
+      gateway: '192.168.0.1',
+      address6: 'fd00::2/64',
+      gateway6: null,
+      exact: ['address'],
+    });
+  });
+
+  test('names the vassal by those of its addresses that no hook can change', () => {
+    const hosts = (changes: Partial<JailSpec>) => etcContent('hosts', { ...SPEC, ...changes });
+    expect(hosts({})).toContain('\n127.0.1.1 blog\n');
+    const own = hosts({ network: NETWORK, hooks: [] });
+    expect(own).toContain('\n192.168.0.2 blog\nfd00::2 blog\n');
+    expect(own).not.toContain('127.0.1.1');
+    expect(hosts({ network: NETWORK })).toContain('ip6-loopback\n192.168.0.2 blog\n');
+    expect(hosts({ network: NETWORK })).not.toContain('fd00::2');
   });
 
   test('gives the tenant a user name, and no uid 0', () => {

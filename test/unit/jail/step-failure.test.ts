@@ -62,6 +62,14 @@ describe('stepFailure()', () => {
     expect(sentence('hook', ERRNO.ETIMEDOUT)).toContain('it was not done within 30 s');
   });
 
+  test('tells which option contradicts what hooks set', () => {
+    expect(sentence('address', ERRNO.EEXIST, '192.168.0.3/24')).toContain(
+      '`exec-as-root` set 192.168.0.3/24, but `address` is 192.168.0.2/24; make them agree',
+    );
+    expect(sentence('address', ERRNO.EEXIST, 'fd00::3/64')).toContain('`address6` is fd00::2/64');
+    expect(sentence('address', ERRNO.EADDRNOTAVAIL, 'uwsgi0')).toContain('set `address` in');
+  });
+
   test('names a second init that is alive', () => {
     expect(sentence('lock', ERRNO.EAGAIN)).toContain('another init of blog is alive');
   });

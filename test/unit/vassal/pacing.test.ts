@@ -18,6 +18,8 @@ const WELCOME: Welcome = {
   startedAtMs: 0,
   state: 'running',
   uid: 200_000,
+  address: null,
+  address6: null,
 };
 const SIGTERM = 15;
 
