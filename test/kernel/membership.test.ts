@@ -6,27 +6,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Leaves, type Membership, openMembership } from '../../src/cgroup/membership.ts';
-import { type MembershipMount, membershipMount } from '../../src/cgroup/membership-mount.ts';
+import { membershipMount } from '../../src/cgroup/membership-mount.ts';
+import { mountOf } from '../support/cgroup-tree.ts';
 import { until } from '../support/wait.ts';
 
 /** As built: Node 20 reads no TypeScript. */
 const MODULE = resolve(import.meta.dirname, '../../dist/cgroup/membership-mount.js');
-const MOUNTINFO = readFileSync('/proc/self/mountinfo', 'utf8');
 const PARENT = `emperor-test-${process.pid}-membership`;
-/** What a machine without the other kind would show. */
-const HOSTS = {
-  v2: MOUNTINFO,
-  v1: MOUNTINFO.split('\n')
-    .filter((line) => !line.includes(' - cgroup2 '))
-    .join('\n'),
-} as const;
-
-function mountOf(kind: keyof typeof HOSTS): MembershipMount {
-  const mount = membershipMount(HOSTS[kind]);
-  if (!mount) throw new Error(`this machine has no cgroup ${kind}`);
-  return mount;
-}
-
 test('a process that sees no cgroup mount, as under `ip netns exec`, mounts one with the options it has', () => {
   const directory = mkdtempSync(join(tmpdir(), 'emperor-membership-'));
   const script = `import(${JSON.stringify(MODULE)}).then(({ provideMembershipMount }) => {

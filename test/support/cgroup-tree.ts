@@ -24,10 +24,21 @@ export interface CgroupTree {
   close(): Promise<void>;
 }
 
-/** Makes `name` in the hierarchy that decides membership. */
-export function makeCgroupTree(name: string): CgroupTree {
-  const mount = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
-  if (!mount) throw new Error('neither cgroup2 nor the v1 freezer is mounted');
+/** Where this machine has the hierarchy of `kind`; without it, the one that decides membership. */
+export function mountOf(kind?: MembershipMount['kind']): MembershipMount {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  // A machine of v1 alone would show no cgroup2.
+  const shown = lines.filter((line) => kind !== 'v1' || !line.includes(' - cgroup2 '));
+  const mount = membershipMount(shown.join('\n'));
+  if (!mount || (kind && mount.kind !== kind)) {
+    throw new Error(`this machine has no cgroup ${kind ?? 'v2, nor the freezer of v1'}`);
+  }
+  return mount;
+}
+
+/** Makes `name` in the hierarchy of `kind`, or in that which decides membership. */
+export function makeCgroupTree(name: string, kind?: MembershipMount['kind']): CgroupTree {
+  const mount = mountOf(kind);
   const path = join(mount.path, name);
   mkdirSync(path);
   const directories = () => descendants(path);

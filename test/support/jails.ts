@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import type { JailSpec } from '../../src/jail/plan.ts';
 import { launch, launchToGate, type TestJail } from './jail.ts';
-import { type World, world } from './world.ts';
+import { type World, type WorldOptions, world } from './world.ts';
 
 export interface Jails {
   /** A name that no other vassal of the file has. */
@@ -19,13 +19,17 @@ export interface Jails {
  * Gives the tests of a file one world; to be called outside of any test. After each test its jails are stopped,
  * and nothing may be left of them.
  */
-export function useJails(prefix: string, given: (world: World) => void): Jails {
+export function useJails(
+  prefix: string,
+  given: (world: World) => void,
+  options: WorldOptions = {},
+): Jails {
   let w: World;
   let names = 0;
   const jails: TestJail[] = [];
 
   beforeAll(async () => {
-    w = await world();
+    w = await world(options);
     w.tinyDistro();
     await w.launcher();
     w.settle();

@@ -78,23 +78,29 @@ type WorldLauncherSetting = LauncherSetting & Required<Pick<LauncherSetting, 'wr
 const FIRST_UID = 700_000;
 let worlds = 0;
 
+export interface WorldOptions {
+  /** The hierarchy that decides membership; that which an emperor would take if it is left out. */
+  readonly cgroups?: Membership['kind'];
+}
+
 /** Makes a world. */
-export async function world(): Promise<World> {
+export async function world(options: WorldOptions = {}): Promise<World> {
   const scope = new Scope();
   try {
-    return await makeWorld(scope);
+    return await makeWorld(scope, options);
   } catch (error) {
     await scope.close();
     throw error;
   }
 }
 
-async function makeWorld(scope: Scope): Promise<World> {
+async function makeWorld(scope: Scope, { cgroups }: WorldOptions): Promise<World> {
   worlds += 1;
   const directory = scope.add(mkdtempSync(join(tmpdir(), 'emperor-world-')), removeTree);
   const paths = makePaths(directory);
-  const cgroup = scope.add(makeCgroupTree(`emperor-test-${process.pid}-${worlds}`), (tree) =>
-    tree.close(),
+  const cgroup = scope.add(
+    makeCgroupTree(`emperor-test-${process.pid}-${worlds}`, cgroups),
+    (tree) => tree.close(),
   );
   const vassalsParent = `${cgroup.parent}/vassals`;
   const membership = openMembership({

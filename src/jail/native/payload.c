@@ -15,11 +15,12 @@
 #include "emperor-init.h"
 
 #define MAX_LEAVES 8
-/* On cgroup v1 forks can outrun one pass. */
+/* On cgroup v1 a child can be born behind the list; what a pass has killed is gone a moment later. */
 #define KILL_PASSES 100
 
 static int procs_fds[MAX_LEAVES], leaf_count;
-static int kill_fd = -1, birth_fd = -1;
+/* Of the first leaf: itself, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
+static int leaf_fd = -1, kill_fd = -1, freezer_fd = -1;
 static bool is_born_inside;
 
 /*
@@ -27,30 +28,36 @@ static bool is_born_inside;
  * of the leaf and of what it has in common with init's own. No tenant can reach these files, and whoever could
  * would move processes within its own vassal.
  */
-static bool open_birthplace(const char *directory, uid_t uid, gid_t gid) {
-  birth_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  return birth_fd >= 0 && fchownat(birth_fd, "cgroup.procs", uid, gid, 0) == 0 &&
-         fchownat(birth_fd, "../cgroup.procs", uid, gid, 0) == 0;
+static bool give_birthplace(uid_t uid, gid_t gid) {
+  return fchownat(leaf_fd, "cgroup.procs", uid, gid, 0) == 0 &&
+         fchownat(leaf_fd, "../cgroup.procs", uid, gid, 0) == 0;
+}
+
+static bool open_leaf(const char *directory, uid_t uid, gid_t gid) {
+  leaf_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (leaf_fd < 0) return false;
+  kill_fd = openat(leaf_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+  if (kill_fd >= 0) return give_birthplace(uid, gid);
+  freezer_fd = openat(leaf_fd, "freezer.state", O_WRONLY | O_CLOEXEC);
+  return true;
 }
 
 bool payload_open(const char *procs, uid_t uid, gid_t gid) {
-  char directory[4096], path[4096 + 16];
+  char directory[4096];
   if (leaf_count == MAX_LEAVES) return errno = E2BIG, false;
   int fd = open(procs, O_RDWR | O_CLOEXEC);
   if (fd < 0) return false;
   procs_fds[leaf_count++] = fd;
+  if (leaf_count > 1) return true;
   const char *slash = strrchr(procs, '/');
   snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - procs) : 0, procs);
-  snprintf(path, sizeof path, "%s/cgroup.kill", directory);
-  if (leaf_count > 1) return true;
-  kill_fd = open(path, O_WRONLY | O_CLOEXEC);
-  return kill_fd < 0 || open_birthplace(directory, uid, gid); /* cgroup v1 has neither */
+  return open_leaf(directory, uid, gid);
 }
 
 /* A write to cgroup.procs of v2 waits for the whole machine's forks and exits (10 ms); being born there does not. */
 pid_t payload_fork(void) {
-  if (birth_fd < 0) return fork();
-  pid_t pid = sys_clone3(0, birth_fd);
+  if (kill_fd < 0) return fork();
+  pid_t pid = sys_clone3(0, leaf_fd);
   if (pid < 0 && (errno == EACCES || errno == EPERM || errno == ENOSYS || errno == EINVAL)) return fork();
   if (pid == 0) is_born_inside = true;
   return pid;
@@ -75,12 +82,19 @@ void payload_keep_only(int fd) {
   syscall(SYS_close_range, from, ~0U, 0);
 }
 
-/* Signals whoever stands in the first leaf's cgroup.procs; returns how many there were. */
+/*
+ * Signals whoever stands in the first leaf's cgroup.procs; returns how many there were, 1 if that cannot be
+ * told. It is opened anew: v1 keeps the list of an open file for a second (kernel/cgroup/cgroup-v1.c,
+ * CGROUP_PIDLIST_DESTROY_DELAY).
+ */
 static int signal_leaf(int signo) {
   static char text[65536];
   int count = 0;
   off_t offset = 0;
-  for (ssize_t got; leaf_count > 0 && (got = pread(procs_fds[0], text, sizeof text - 1, offset)) > 0; offset += got) {
+  if (leaf_fd < 0) return 0;
+  int procs = openat(leaf_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  if (procs < 0) return 1;
+  for (ssize_t got; (got = pread(procs, text, sizeof text - 1, offset)) > 0; offset += got) {
     text[got] = 0;
     /* A number that the portion cuts is read again with the next one. */
     char *last = strrchr(text, '\n');
@@ -91,6 +105,19 @@ static int signal_leaf(int signo) {
       if (pid > 1) kill(pid, signo);
     }
   }
+  close(procs);
+  return count;
+}
+
+static bool set_freezer(const char *state) {
+  return freezer_fd >= 0 && write(freezer_fd, state, strlen(state)) > 0;
+}
+
+/* Who is to freeze forks no more; the signal takes effect on thaw. */
+static int kill_pass(void) {
+  set_freezer("FROZEN");
+  int count = signal_leaf(SIGKILL);
+  set_freezer("THAWED");
   return count;
 }
 
@@ -102,5 +129,5 @@ void payload_signal(int signo) {
 void payload_kill(void) {
   if (self.is_pid1) kill(-1, SIGKILL);
   else if (kill_fd < 0 || write(kill_fd, "1", 1) != 1)
-    for (int pass = 0; pass < KILL_PASSES && signal_leaf(SIGKILL) > 0; pass++) usleep(1000);
+    for (int pass = 0; pass < KILL_PASSES && kill_pass() > 0; pass++) usleep(1000);
 }
