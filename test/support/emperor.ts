@@ -18,15 +18,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { membershipMount } from '../../src/cgroup/membership-mount.ts';
+import { mountOf } from './cgroup-tree.ts';
 import { allPids, commandOf, isAlive } from './proc.ts';
 import { until as untilTrue } from './wait.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 export const BINARY = join(ROOT, 'bin/emperor');
 export const BOOKWORM = join(ROOT, 'distros');
-
-const MOUNT = membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'));
 
 export interface Answer {
   readonly status: number | null;
@@ -43,6 +41,12 @@ export interface EmperorOptions {
   readonly distro?: string;
 }
 
+/** What the machine is, as far as the emperor can see. */
+export interface MachineOptions {
+  /** `v1`: a machine that has no cgroup v2. */
+  readonly cgroups?: 'v1';
+}
+
 export class TestEmperor {
   static #count = 0;
   readonly directory = mkdtempSync(join(tmpdir(), 'emperor-e2e-'));
@@ -51,11 +55,16 @@ export class TestEmperor {
   readonly netns = `emperor-e2e-${process.pid}-${TestEmperor.#count++}`;
   readonly cgroupParent = `emperor-test-${process.pid}-${TestEmperor.#count}`;
   /** The directory of the cgroup that all vassals are in. */
-  readonly cgroup = join(MOUNT?.path ?? '', this.cgroupParent);
+  readonly cgroup: string;
+  /** What the daemon is started through. */
+  readonly #wrapper: readonly string[];
   #daemon: ChildProcess | null = null;
   #output = '';
 
-  constructor(options: EmperorOptions = {}) {
+  constructor(options: EmperorOptions = {}, { cgroups }: MachineOptions = {}) {
+    const mount = mountOf(cgroups);
+    this.cgroup = join(mount.path, this.cgroupParent);
+    this.#wrapper = cgroups === 'v1' ? seeingOnly(mount.path) : [];
     mkdirSync(this.vassals);
     execFileSync('ip', ['netns', 'add', this.netns]);
     execFileSync('ip', ['-n', this.netns, 'link', 'set', 'lo', 'up']);
@@ -92,7 +101,7 @@ ${options.sections ?? ''}
   async start(...args: readonly string[]): Promise<void> {
     const daemon = spawn(
       'ip',
-      ['netns', 'exec', this.netns, BINARY, 'run', '--ini', this.ini, ...args],
+      ['netns', 'exec', this.netns, ...this.#wrapper, BINARY, 'run', '--ini', this.ini, ...args],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } },
     );
     this.#daemon = daemon;
@@ -230,6 +239,13 @@ ${options.sections ?? ''}
       .map((entry) => join(entry.parentPath, entry.name));
     return [top, ...inside].sort().reverse();
   }
+}
+
+/** `ip netns exec` hides every cgroup mount from what it runs, in a mount namespace of its own: this shows one again. */
+function seeingOnly(mount: string): readonly string[] {
+  const script =
+    'mount -t tmpfs none /sys/fs/cgroup && mkdir -p "$0" && mount -t cgroup -o freezer none "$0" && exec "$@"';
+  return ['sh', '-c', script, mount];
 }
 
 export function readIfThere(path: string): string {
