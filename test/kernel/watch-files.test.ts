@@ -162,14 +162,14 @@ describe('A file that cannot be read', () => {
   test('for want of a descriptor is read as soon as there is one', async () => {
     // A limit of a process of its own; the sources cannot run there, so what was built does.
     const script = `
-      import { openSync, closeSync, writeFileSync } from 'node:fs';
+      import { openSync, closeSync, writeFileSync, writeSync } from 'node:fs';
       import { VassalWatch } from '${new URL('../../dist/emperor/watch.js', import.meta.url).href}';
       import { systemClock } from '${new URL('../../dist/base/clock.js', import.meta.url).href}';
       import { silentLog } from '${new URL('../../dist/base/log.js', import.meta.url).href}';
       const file = ${JSON.stringify(at('x.ini'))};
       const words = [];
       const watch = new VassalWatch({
-        directories: [${JSON.stringify(at('.'))}], clock: systemClock, log: silentLog, settleMs: 0, rescanMs: 50,
+        directories: [${JSON.stringify(at('.'))}], clock: systemClock, log: silentLog, settleMs: 0, rescanMs: 1000,
         onCondition() {},
         onSightings(batch) {
           for (const one of batch) {
@@ -182,9 +182,10 @@ describe('A file that cannot be read', () => {
       const held = [];
       writeFileSync(file, 'old');
       await watch.start();
-      const fresh = openSync(file, 'w');
-      writeFileSync(fresh, 'new');
+      // Nothing has happened since, so no look or listing is under way that could give a descriptor back.
+      const fresh = openSync(file, 'r+');
       try { for (;;) held.push(openSync('/dev/null')); } catch {}
+      writeSync(fresh, 'new');
       closeSync(fresh);
       held.push(openSync('/dev/null'));`;
     const command = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"';
