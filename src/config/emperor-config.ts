@@ -9,6 +9,8 @@ import { Budget } from './budget.ts';
 import { forbiddenAt } from './characters.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
+import { judgeRouter } from './judge-network.ts';
+import type { NatDeny } from './kinds/firewall.ts';
 import { type Line, madeLine, valuePlaceOf } from './line.ts';
 import { EMPEROR_KEYS, IGNORED_KEYS } from './options/directives.ts';
 import { EMPEROR_OPTIONS, type EmperorFields } from './options/emperor.ts';
@@ -19,7 +21,7 @@ import { classLines, type Defaults, splitDefaults } from './vassal-defaults.ts';
 
 export type { NamespaceName } from './kinds/lists.ts';
 
-type Plain = Omit<EmperorFields, 'trustedUsers' | 'dns' | 'cgroupParent'>;
+type Plain = Omit<EmperorFields, 'trustedUsers' | 'dns' | 'cgroupParent' | 'natDeny'>;
 
 export interface EmperorConfig extends Plain {
   readonly file: string;
@@ -28,6 +30,7 @@ export interface EmperorConfig extends Plain {
   /** Uids whose vassal files may use every key. */
   readonly trustedOwners: readonly number[];
   readonly dns: readonly string[];
+  readonly natDeny: readonly NatDeny[];
   readonly cgroupParent: string;
   /** What vassals get from here. */
   readonly defaults: Defaults;
@@ -76,7 +79,9 @@ export function loadEmperorConfig(source: EmperorSource): LoadedEmperor {
   };
   tryDefaults(defaults, common);
   const config = fields && configOf({ source, fields, values, defaults });
-  if (config) judgeConfig(config, [...inFile.own, ...inSet.own], findings);
+  const lines = [...inFile.own, ...inSet.own];
+  if (config) judgeConfig(config, lines, findings);
+  if (fields) judgeRouter(fields, { file: source.file, lines, findings });
   return {
     config: findings.hasErrors ? undefined : config,
     diagnostics: findings.list(),
@@ -138,6 +143,7 @@ function configOf({ source, fields, values, defaults }: Parts): EmperorConfig {
     defaultDistro,
     trustedOwners: [...new Set([0, owner.uid, ...(trustedUsers ?? [])])],
     dns: fields.dns ?? [],
+    natDeny: fields.natDeny.flat(),
     cgroupParent: fields.cgroupParent ?? cgroupParentOf(fields.runDirectory),
     defaults: {
       ...defaults,

@@ -150,18 +150,20 @@ class Chooser {
     const context = { directory: directoryOf(line), lookupUser, lookupGroup };
     const parsed = option.kind.parse(text, context);
     if ('fault' in parsed) {
-      findings.error(placeOf(parsed.fault, line, text), {
-        code: 'bad-value',
-        message: `Cannot use \`${option.name}\`: ${parsed.fault.message}`,
-        hint: parsed.fault.hint,
-      });
+      for (const fault of [parsed.fault, ...(parsed.more ?? [])]) {
+        findings.error(placeOf(fault, line, text), {
+          code: 'bad-value',
+          message: `Cannot use \`${option.name}\`: ${fault.message}`,
+          hint: fault.hint,
+        });
+      }
       return undefined;
     }
-    if (parsed.warning) {
-      findings.warning(placeOf(parsed.warning, line, text), {
-        code: 'shell-syntax',
-        message: `Mind \`${option.name}\`: ${parsed.warning.message}`,
-        hint: parsed.warning.hint,
+    for (const warning of parsed.warnings ?? []) {
+      findings.warning(placeOf(warning, line, text), {
+        code: warning.code,
+        message: `Mind \`${option.name}\`: ${warning.message}`,
+        hint: warning.hint,
       });
     }
     return { line, value: parsed.value };

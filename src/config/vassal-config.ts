@@ -9,6 +9,7 @@ import { Budget } from './budget.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
 import type { EmperorConfig } from './emperor-config.ts';
+import { judgeVassalNetwork } from './judge-network.ts';
 import { type Line, madeLine, type Trust, valuePlaceOf } from './line.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
@@ -55,6 +56,7 @@ export interface ResolvedVassal {
 export function resolveVassal(source: VassalSource): ResolvedVassal {
   const work = { findings: new Findings(source.file), budget: new Budget() };
   const { lines } = readDocument({ ...source, ...work, section: 'vassal' });
+  const layers = layersOf(source, lines, work);
   const resolved = resolveOptions({
     ...source,
     ...work,
@@ -62,12 +64,16 @@ export function resolveVassal(source: VassalSource): ResolvedVassal {
     table: VASSAL_OPTIONS,
     ignored: IGNORED_KEYS,
     known: VASSAL_KEYS,
-    layers: layersOf(source, lines, work),
+    layers,
   });
   const distro = distroOf(source, resolved.values, work.findings, lines);
   const { fields } = resolved;
+  if (fields) {
+    const all = layers.flatMap((layer) => layer.lines);
+    judgeVassalNetwork(fields, source.emperor, { ...work, file: source.file, lines: all });
+  }
   const vassal =
-    fields && distro !== undefined
+    fields && distro !== undefined && !work.findings.hasErrors
       ? { name: source.name, ...fields, distro, opt: source.emperor.optDirectory }
       : undefined;
   return {

@@ -50,6 +50,29 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
   return a.length < b.length ? contains(a, b) : contains(b, a);
 }
 
+/** Returns the network that a rule means: as in uWSGI, what is 0 under its mask is any address. */
+export function meantBy(cidr: Cidr): Prefix {
+  const network = networkOf(cidr);
+  return network.words.every((word) => word === 0) ? anyOf(network.family) : network;
+}
+
+/** The text of what meantBy() returns: an address alone is one host, or any. */
+export function printMeant(meant: Prefix): string {
+  const isPlain = meant.length === 0 || meant.length === bitsOf(meant.family);
+  return isPlain ? printAddress(meant) : printPrefix(meant);
+}
+
+/** Returns a warning where a rule means more than what `word` says. */
+export function widening(word: Word, cidr: ReadCidr): Fault | undefined {
+  const meant = meantBy(cidr);
+  const isMasked = cidr.address.words.some((bits, index) => bits !== meant.words[index]);
+  const isAny = cidr.hasMask && meant.length < cidr.length;
+  if (!isMasked && !isAny) return undefined;
+  const plain = printMeant(meant);
+  const state = meant.length === 0 ? 'any address' : `the network \`${plain}\``;
+  return faultAt(word, `\`${shown(word)}\` means ${state}`, `write \`${plain}\`, or mend it`);
+}
+
 /** The bits of a mask of `length` in the word at `index`. */
 function maskWord(length: number, index: number): number {
   const bits = Math.min(Math.max(length - 32 * index, 0), 32);
@@ -74,7 +97,7 @@ export function parseCidr(word: Word): ReadCidr | { readonly fault: Fault } {
   return { fault: faultAt({ text: `/${mask.text}`, offset: mask.offset - 1 }, message, hint) };
 }
 
-export function addressFault(word: Word): Fault {
+function addressFault(word: Word): Fault {
   const message =
     word.text === '' ? 'there is no address' : `\`${shown(word)}\` is no IPv4 or IPv6 address`;
   return faultAt(word, message, 'write one such as `192.168.0.2` or `fd00::2`');

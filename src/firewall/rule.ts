@@ -6,9 +6,8 @@
  * a typo never allows. Pure.
  */
 import { nearest } from '../base/nearest.ts';
-import { bitsOf, printAddress } from './address.ts';
 import { type Fault, faultAt, shown, type Word, wordsIn } from './fault.ts';
-import { anyOf, networkOf, type Prefix, parseCidr, printPrefix, type ReadCidr } from './prefix.ts';
+import { meantBy, type Prefix, parseCidr, printMeant, widening } from './prefix.ts';
 
 export const ACTIONS = ['allow', 'deny'] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -41,8 +40,8 @@ export type ParsedRule<R> =
   | { readonly rule: R; readonly warnings: readonly Fault[] }
   | { readonly faults: readonly Fault[] };
 
-export const RULE_FORM = '`allow` or `deny`, alone or with `SRC[/MASK] DST[/MASK]`';
-export const DEVICE_RULE_FORM = '`in|out SRC[/MASK] DST[/MASK] allow|deny`';
+const RULE_FORM = '`allow` or `deny`, alone or with `SRC[/MASK] DST[/MASK]`';
+const DEVICE_RULE_FORM = '`in|out SRC[/MASK] DST[/MASK] allow|deny`';
 
 /** Reads one rule of the router's chains. */
 export function parseRule(text: string): ParsedRule<Rule> {
@@ -68,17 +67,12 @@ export function parseDeviceRule(text: string): ParsedRule<DeviceRule> {
 
 /** The text that parseRule() reads as `rule`. */
 export function printRule({ action, sides }: Rule): string {
-  return sides ? `${action} ${printSide(sides.src)} ${printSide(sides.dst)}` : action;
+  return sides ? `${action} ${printMeant(sides.src)} ${printMeant(sides.dst)}` : action;
 }
 
 /** The text that parseDeviceRule() reads as `rule`. */
 export function printDeviceRule({ chain, action, sides }: DeviceRule): string {
-  return `${chain} ${printSide(sides.src)} ${printSide(sides.dst)} ${action}`;
-}
-
-function printSide(prefix: Prefix): string {
-  const isPlain = prefix.length === 0 || prefix.length === bitsOf(prefix.family);
-  return isPlain ? printAddress(prefix) : printPrefix(prefix);
+  return `${chain} ${printMeant(sides.src)} ${printMeant(sides.dst)} ${action}`;
 }
 
 /** Collects what is wrong with the parts of one rule; a part that is undefined has told why. */
@@ -156,22 +150,8 @@ class Reader {
       this.#faults.push(cidr.fault);
       return undefined;
     }
-    const network = networkOf(cidr);
-    // As in uWSGI: what is 0 under its mask is any address.
-    const isAny = network.words.every((bits) => bits === 0);
-    const meant = isAny ? anyOf(network.family) : network;
-    this.#warn(word, cidr, meant);
-    return meant;
-  }
-
-  #warn(word: Word, cidr: ReadCidr, meant: Prefix): void {
-    const isMasked = cidr.address.words.some((bits, index) => bits !== meant.words[index]);
-    const isWide = cidr.hasMask && meant.length < cidr.length;
-    if (!isMasked && !isWide) return;
-    const plain = printSide(meant);
-    const state = meant.length === 0 ? 'any address' : `the network \`${plain}\``;
-    this.#warnings.push(
-      faultAt(word, `\`${shown(word)}\` means ${state}`, `write \`${plain}\`, or mend it`),
-    );
+    const warning = widening(word, cidr);
+    if (warning) this.#warnings.push(warning);
+    return meantBy(cidr);
   }
 }

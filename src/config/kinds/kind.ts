@@ -2,6 +2,7 @@
  * What a kind of value is: how its text is read, how a value is written, what a schema says about it.
  * Reading what was written gives the same value (test/unit/config/kinds.test.ts).
  */
+import type { Code } from '../diagnose.ts';
 
 /** What reading a value may ask about. */
 export interface KindContext {
@@ -18,7 +19,15 @@ export interface Fault {
   readonly offset?: number;
 }
 
-export type Parsed<T> = { readonly value: T; readonly warning?: Fault } | { readonly fault: Fault };
+/** What is taken, and yet worth a word. */
+export interface Warning extends Fault {
+  readonly code: Code;
+}
+
+export type Parsed<T> =
+  | { readonly value: T; readonly warnings?: readonly Warning[] }
+  /** `more` are further ones in the same text. */
+  | { readonly fault: Fault; readonly more?: readonly Fault[] };
 
 export interface Kind<T> {
   /** One or two words, for tables: `duration`. */

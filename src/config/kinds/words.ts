@@ -1,5 +1,5 @@
 /** The kind of a command: words as a shell splits them, with a warning where a shell was expected. */
-import type { Kind } from './kind.ts';
+import type { Kind, Warning } from './kind.ts';
 import { joinWords, quoteWord, shellSyntaxIn, splitWords } from './shell-words.ts';
 
 export const commandWords: Kind<readonly string[]> = {
@@ -16,15 +16,16 @@ export const commandWords: Kind<readonly string[]> = {
     }
     const shell = shellSyntaxIn(split.words);
     const value = split.words.map((word) => word.text);
-    return shell ? { value, warning: shellFault(text, shell.text, shell.start) } : { value };
+    return shell ? { value, warnings: [shellWarning(text, shell.text, shell.start)] } : { value };
   },
   print: joinWords,
 };
 
 const QUOTE_HINT = "close it, or put a backslash before it: `\\'`";
 
-function shellFault(text: string, word: string, offset: number) {
+function shellWarning(text: string, word: string, offset: number): Warning {
   return {
+    code: 'shell-syntax',
     message: `no shell reads this, so \`${word}\` is an argument like any other`,
     hint: `for a shell write \`sh -c ${quoteWord(text)}\``,
     offset,

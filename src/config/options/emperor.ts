@@ -3,10 +3,14 @@
  * it. What a class or a default for vassals can say stands in options/vassal.ts.
  */
 import { LOG_LEVELS } from '../../base/log.ts';
+import { ACTIONS } from '../../firewall/rule.ts';
+import { hostCidr } from '../kinds/addresses.ts';
+import { nat, routerDevice, uwsgiRouter } from '../kinds/devices.ts';
+import { natDenials, rule } from '../kinds/firewall.ts';
 import { group, nameServers, namespaces, users } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, octalMode, range } from '../kinds/numbers.ts';
 import { hostPath } from '../kinds/paths.ts';
-import { choice, name } from '../kinds/text.ts';
+import { choice, name, text } from '../kinds/text.ts';
 import type { EmperorReload, FieldsOf, Option } from './option.ts';
 import { RUN_DIRECTORY } from './run-directory.ts';
 
@@ -16,6 +20,16 @@ const DAY_MS = 24 * HOUR_MS;
 const FIRST_FREE_UID = 1000;
 
 const path = { kind: hostPath, reload: 'restart', trust: 'operator', many: false } as const;
+
+/** Of the router's chains; the first rule that speaks of a packet decides. */
+const chain = {
+  kind: rule,
+  default: null,
+  otherwise: 'none',
+  reload: 'live',
+  trust: 'operator',
+  many: true,
+} as const;
 
 export const EMPEROR_OPTIONS = {
   vassalDirectories: {
@@ -180,6 +194,103 @@ export const EMPEROR_OPTIONS = {
     reload: 'live',
     trust: 'operator',
     many: false,
+  },
+  router: {
+    name: 'tuntap-router',
+    kind: routerDevice,
+    default: null,
+    otherwise: 'none: vassals have no network but their own loopback',
+    summary: "The host's tun device that vassals reach the network by, and its socket.",
+    example: 'emperor0 /run/tuntap.socket',
+    reload: 'restart',
+    trust: 'operator',
+    many: false,
+  },
+  routerAddress: {
+    name: 'tuntap-router-address',
+    kind: hostCidr(4),
+    default: null,
+    otherwise: 'none: `exec-as-root` lines give it one',
+    summary: "The router device's address and, by its mask, the network of the vassals.",
+    example: '192.168.0.1/24',
+    reload: 'restart',
+    trust: 'operator',
+    many: false,
+  },
+  routerAddress6: {
+    name: 'tuntap-router-address6',
+    kind: hostCidr(6),
+    default: null,
+    otherwise: 'none: vassals have no IPv6',
+    summary: "The router device's IPv6 address and, by its mask, the network of the vassals.",
+    example: 'fd75:6272:7370::1/64',
+    reload: 'restart',
+    trust: 'operator',
+    many: false,
+  },
+  firewallIn: {
+    ...chain,
+    name: 'tuntap-router-firewall-in',
+    summary: 'A rule for packets to vassals; the first that speaks of a packet decides.',
+    example: 'deny 192.168.0.0/24 192.168.0.0/24',
+  },
+  firewallOut: {
+    ...chain,
+    name: 'tuntap-router-firewall-out',
+    summary: 'A rule for packets from vassals; the first that speaks of a packet decides.',
+    example: 'allow 192.168.0.0/24 0.0.0.0',
+  },
+  firewallPolicy: {
+    name: 'tuntap-router-firewall-policy',
+    kind: choice(ACTIONS),
+    default: 'allow',
+    summary: 'What happens to packets that no rule speaks of.',
+    example: 'deny',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  uwsgiRouters: {
+    name: 'tuntap-router-uwsgi',
+    kind: uwsgiRouter,
+    default: null,
+    otherwise: 'none',
+    summary: "A tun device that uWSGI's own vassals attach to, its socket, address and network.",
+    example: 'uwsgi0 /run/uwsgi.socket 192.168.1.1/24',
+    reload: 'restart',
+    trust: 'operator',
+    many: true,
+  },
+  nat: {
+    name: 'nat',
+    kind: nat,
+    default: 'off',
+    summary: "Whether vassals reach the world by the host's address, and by which device.",
+    example: 'auto',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  natDeny: {
+    name: 'nat-deny',
+    kind: natDenials,
+    default: '169.254.0.0/16, tcp/25',
+    summary: "What vassals never reach by `nat`, such as a cloud's credentials and mail servers.",
+    example: '169.254.0.0/16, tcp/25, tcp/465',
+    reload: 'live',
+    trust: 'operator',
+    many: true,
+  },
+  execAsRoot: {
+    name: 'exec-as-root',
+    kind: text,
+    default: null,
+    otherwise: 'none',
+    summary: "A shell command that the host's root runs once the router device was made anew.",
+    example: 'ifconfig emperor0 192.168.0.1 netmask 255.255.255.0',
+    reload: 'live',
+    trust: 'operator',
+    many: true,
   },
   throttleMs: {
     name: 'emperor-throttle',

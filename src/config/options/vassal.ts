@@ -2,6 +2,9 @@
  * The one table of what a vassal file can say. Types, validation, schema, documentation and the cost of a
  * change follow from it; the left names are the fields of VassalConfig.
  */
+import { hostAddress } from '../kinds/addresses.ts';
+import { vassalDevice } from '../kinds/devices.ts';
+import { deviceRule } from '../kinds/firewall.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
 import { type Bind, bind, hostPath, innerPath } from '../kinds/paths.ts';
@@ -160,6 +163,50 @@ export const VASSAL_OPTIONS = {
     reload: 'jail',
     trust: 'operator',
     many: true,
+  },
+  device: {
+    name: 'tuntap-device',
+    kind: vassalDevice,
+    default: null,
+    otherwise: 'none: it has no network but its own loopback',
+    summary: "The network device inside, attached to the emperor's `tuntap-router`.",
+    example: 'uwsgi0',
+    reload: 'jail',
+    trust: 'operator',
+    many: false,
+  },
+  deviceRules: {
+    name: 'tuntap-device-rule',
+    kind: deviceRule,
+    default: null,
+    otherwise: 'none',
+    summary: "A rule for packets to (`in`) or from (`out`) this vassal, beside the router's rules.",
+    example: 'out 0.0.0.0 10.0.0.0/8 deny',
+    reload: 'live',
+    trust: 'operator',
+    many: true,
+  },
+  address: {
+    name: 'address',
+    kind: hostAddress(4),
+    default: null,
+    otherwise: 'what `exec-as-root` gives the device, else one of `tuntap-router-address`',
+    summary: 'The IPv4 address of its device; nobody else can have it.',
+    example: '192.168.0.2',
+    reload: 'jail',
+    trust: 'operator',
+    many: false,
+  },
+  address6: {
+    name: 'address6',
+    kind: hostAddress(6),
+    default: null,
+    otherwise: 'one of `tuntap-router-address6`, if that is set',
+    summary: 'The IPv6 address of its device; nobody else can have it.',
+    example: 'fd75:6272:7370::2',
+    reload: 'jail',
+    trust: 'operator',
+    many: false,
   },
   dns: {
     name: 'dns',

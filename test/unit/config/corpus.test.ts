@@ -21,7 +21,9 @@ const FILES: Readonly<Record<string, string>> = {
   '/v/broken.ini': 'lost = 1\n[vassal]\nhostnam = x\n',
   '/v/plain.txt': 'root:x:0:0\n',
 };
-const EMPEROR = emperorOf('[class small]\nexec-as-root = echo secret of the operator\n');
+const EMPEROR = emperorOf(
+  'tuntap-router = emperor0 /run/tuntap.socket\n[class small]\nexec-as-root = echo secret of the operator\n',
+);
 
 function judge(name: string) {
   const text = readFileSync(join(CORPUS, name), 'utf8');

@@ -1,5 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { hostAddress, hostCidr } from '../../../src/config/kinds/addresses.ts';
+import { nat, routerDevice, uwsgiRouter, vassalDevice } from '../../../src/config/kinds/devices.ts';
+import { deviceRule, natDenials, rule } from '../../../src/config/kinds/firewall.ts';
 import type { Kind, KindContext } from '../../../src/config/kinds/kind.ts';
 import {
   group,
@@ -19,6 +22,7 @@ import {
 import { bind, hostPath, innerPath } from '../../../src/config/kinds/paths.ts';
 import { boolean, choice, envPair, hostname, name, text } from '../../../src/config/kinds/text.ts';
 import { commandWords } from '../../../src/config/kinds/words.ts';
+import { meantBy } from '../../../src/firewall/prefix.ts';
 
 const ACCOUNTS: ReadonlyMap<string, number> = new Map([['panel', 1005]]);
 const CONTEXT: KindContext = {
@@ -206,6 +210,103 @@ describe('texts', () => {
   });
 });
 
+describe('the network', () => {
+  test.each([
+    ['emperor0 /run/t.socket', { device: 'emperor0', socket: '/run/t.socket' }],
+    ["eth0.100 'a b'", { device: 'eth0.100', socket: '/etc/emperor/a b' }],
+    ['emperor0', REFUSED],
+    ['emperor0 /run/t.socket more', REFUSED],
+    ['lo /run/t.socket', REFUSED],
+    ['all /run/t.socket', REFUSED],
+    ['../x /run/t.socket', REFUSED],
+    ['tun%d /run/t.socket', REFUSED],
+    ['abcdefghijklmno /s', { device: 'abcdefghijklmno', socket: '/s' }],
+    ['abcdefghijklmnop /s', REFUSED],
+    ["'' /s", REFUSED],
+    ["a ''", REFUSED],
+    [`a /${'x'.repeat(106)}`, { device: 'a', socket: `/${'x'.repeat(106)}` }],
+    [`a /${'x'.repeat(107)}`, REFUSED],
+  ])('a router device: `%s`', (value, expected) => {
+    expect(parse(routerDevice, value)).toEqual(expected);
+  });
+
+  test("a vassal's device may do without the socket", () => {
+    expect(parse(vassalDevice, 'uwsgi0')).toEqual({ name: 'uwsgi0', socket: null });
+    expect(parse(vassalDevice, 'uwsgi0 t')).toEqual({ name: 'uwsgi0', socket: '/etc/emperor/t' });
+    expect(parse(vassalDevice, '')).toEqual(REFUSED);
+    expect(parse(vassalDevice, 'lo')).toEqual(REFUSED);
+  });
+
+  test.each([
+    [4, '192.168.0.1/24', { address: { family: 4, words: [0xc0a80001] }, length: 24 }],
+    [4, '10.0.0.1/30', { address: { family: 4, words: [0x0a000001] }, length: 30 }],
+    [4, '10.0.0.1/31', REFUSED],
+    [4, '10.0.0.1/7', REFUSED],
+    [4, '10.0.0.1', REFUSED],
+    [4, '10.0.0.0/8', REFUSED],
+    [4, '10.255.255.255/8', REFUSED],
+    [4, '127.0.0.1/8', REFUSED],
+    [4, '224.0.0.1/24', REFUSED],
+    [4, 'fd00::1/64', REFUSED],
+    [4, '', REFUSED],
+    [6, 'fd00::1/126', { address: { family: 6, words: [0xfd000000, 0, 0, 1] }, length: 126 }],
+    [6, 'fd00::1/127', REFUSED],
+    [6, 'fd00::/64', REFUSED],
+    [6, 'fe80::1/64', REFUSED],
+    [6, '::1/64', REFUSED],
+    [6, '192.168.0.1/24', REFUSED],
+  ] as const)('a host in an IPv%i network: `%s`', (family, value, expected) => {
+    expect(parse(hostCidr(family), value)).toEqual(expected);
+  });
+
+  test.each([
+    [4, '192.168.0.2', { family: 4, words: [0xc0a80002] }],
+    [4, '192.168.0.2/24', REFUSED],
+    [4, '192.168.0.02', REFUSED],
+    [4, '0.0.0.0', REFUSED],
+    [4, 'fd00::2', REFUSED],
+    [4, '', REFUSED],
+    [6, 'FD00:0:0::2', { family: 6, words: [0xfd000000, 0, 0, 2] }],
+    [6, 'fe80::1%lo', REFUSED],
+    [6, '::ffff:192.168.0.2', REFUSED],
+    [6, '192.168.0.2', REFUSED],
+  ] as const)("a vassal's IPv%i address: `%s`", (family, value, expected) => {
+    expect(parse(hostAddress(family), value)).toEqual(expected);
+  });
+
+  test.each([
+    ['auto', 'auto'],
+    ['off', 'off'],
+    ['eth0', { device: 'eth0' }],
+    ['eth0 eth1', REFUSED],
+    ['lo', REFUSED],
+    ['', REFUSED],
+  ])('nat: `%s`', (value, expected) => {
+    expect(parse(nat, value)).toEqual(expected);
+  });
+
+  test.each([
+    ['none', []],
+    [
+      'tcp/25 udp/65535',
+      [
+        { protocol: 'tcp', port: 25 },
+        { protocol: 'udp', port: 65_535 },
+      ],
+    ],
+    ['0.0.0.0', [{ network: { family: 4, words: [0], length: 0 } }]],
+    ['10.1.1.1/8', [{ network: { family: 4, words: [0x0a000000], length: 8 } }]],
+    ['tcp/0', REFUSED],
+    ['tcp/65536', REFUSED],
+    ['sctp/1', REFUSED],
+    ['tcp/25, none', REFUSED],
+    ['', REFUSED],
+    [',', REFUSED],
+  ])('what nat denies: `%s`', (value, expected) => {
+    expect(parse(natDenials, value)).toEqual(expected);
+  });
+});
+
 describe('lists', () => {
   test('namespaces come once each, in one order', () => {
     expect(parse(namespaces, 'pid, fs,pid')).toEqual(['fs', 'pid']);
@@ -239,7 +340,7 @@ describe('commands', () => {
   test('one with shell syntax is taken, with a warning that shows the form with a shell', () => {
     expect(commandWords.parse(`cd 'a b' && ls`, CONTEXT)).toMatchObject({
       value: ['cd', 'a b', '&&', 'ls'],
-      warning: { offset: 9, hint: `for a shell write \`sh -c 'cd '\\''a b'\\'' && ls'\`` },
+      warnings: [{ offset: 9, hint: `for a shell write \`sh -c 'cd '\\''a b'\\'' && ls'\`` }],
     });
   });
 });
@@ -259,6 +360,23 @@ const absolute = fc
   )
   .map((parts) => `/${parts.join('/')}`);
 const id = fc.integer({ min: 1, max: 2 ** 32 - 2 });
+
+const prefix4 = fc
+  .record({
+    word: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    length: fc.integer({ min: 0, max: 32 }),
+  })
+  .map(({ word, length }) => meantBy({ address: { family: 4, words: [word] }, length }));
+const action = fc.constantFrom('allow', 'deny');
+const sides = fc.record({ src: prefix4, dst: prefix4 });
+const device = fc.stringMatching(/^[a-z][a-z0-9._-]{4,14}$/).filter((each) => each !== 'default');
+const cidr4 = fc
+  .record({ net: fc.nat(255), host: fc.integer({ min: 1, max: 254 }) })
+  .map(({ net, host }) => ({
+    address: { family: 4, words: [0x0a000000 + net * 256 + host] },
+    length: 24,
+  }));
+const socket = absolute.filter((path) => Buffer.byteLength(path) <= 107);
 
 const KINDS: readonly (readonly [string, Kind<unknown>, fc.Arbitrary<unknown>])[] = [
   ['integer', integer({ min: 1, max: 2 ** 32 - 2 }), id],
@@ -295,6 +413,32 @@ const KINDS: readonly (readonly [string, Kind<unknown>, fc.Arbitrary<unknown>])[
     'name servers',
     nameServers,
     fc.array(fc.oneof(fc.ipV4(), fc.ipV6()), { minLength: 1, maxLength: 3 }),
+  ],
+  ['router device', routerDevice, fc.record({ device, socket })],
+  ['device', vassalDevice, fc.record({ name: device, socket: fc.option(socket) })],
+  ['uWSGI router', uwsgiRouter, fc.record({ device, socket, address: cidr4 })],
+  ['host in a network', hostCidr(4), cidr4],
+  ['address', hostAddress(4), cidr4.map(({ address }) => address)],
+  ['nat', nat, fc.oneof(fc.constantFrom('auto', 'off'), fc.record({ device }))],
+  [
+    'what nat denies',
+    natDenials,
+    fc.array(
+      fc.oneof(
+        fc.record({ network: prefix4 }),
+        fc.record({
+          protocol: fc.constantFrom('tcp', 'udp'),
+          port: fc.integer({ min: 1, max: 65_535 }),
+        }),
+      ),
+      { maxLength: 5 },
+    ),
+  ],
+  ['rule', rule, fc.record({ action, sides: fc.option(sides) })],
+  [
+    'rule of a vassal',
+    deviceRule,
+    fc.record({ chain: fc.constantFrom('in', 'out'), action, sides }),
   ],
   ['users', users, fc.uniqueArray(id, { minLength: 1, maxLength: 5 })],
   ['group', group, id],

@@ -16,6 +16,14 @@ const VASSAL: readonly (readonly [string, Option])[] = Object.entries(VASSAL_OPT
 const EMPEROR: readonly (readonly [string, Option])[] = Object.entries(EMPEROR_OPTIONS);
 const ALL = [...VASSAL, ...EMPEROR].map(([field, option]) => [option.name, field, option] as const);
 
+/** Keys that mean nothing without another. */
+const OF_DEVICE = ['tuntap-device-rule', 'address', 'address6'];
+const OF_ROUTER = ['nat', 'nat-deny', 'exec-as-root'];
+const NETWORK = `tuntap-router = emperor0 /run/tuntap.socket
+tuntap-router-address = 192.168.0.1/24
+tuntap-router-address6 = fd75:6272:7370::1/64
+`;
+
 describe.each(ALL)('%s', (name, field, option) => {
   test('has one sentence of summary', () => {
     expect(option.summary).toMatch(/^[A-Z].*[^.]\.$/);
@@ -23,8 +31,8 @@ describe.each(ALL)('%s', (name, field, option) => {
   });
 
   test('has a name in kebab-case and a field in camelCase', () => {
-    expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
-    expect(field).toMatch(/^[a-z]+([A-Z][a-z]+)*$/);
+    expect(name).toMatch(/^[a-z]+(-[a-z]+)*6?$/);
+    expect(field).toMatch(/^[a-z]+([A-Z][a-z]+)*6?$/);
   });
 
   test('says what a missing default comes to', () => {
@@ -39,16 +47,15 @@ describe.each(ALL)('%s', (name, field, option) => {
 
 describe.each(VASSAL)('the vassal option %s', (_, option) => {
   const { name, example } = option;
-  const emperor = loadEmperor('[emperor]\nvassals = v\n[class small]\n').config;
+  const emperor = loadEmperor(`[emperor]\nvassals = v\n${NETWORK}[class small]\n`).config;
   const changes = emperor ? { emperor } : {};
 
   test('takes its example without a word, and changes something by it', () => {
     const distro = name === 'distro' ? '' : 'distro = trixie\n';
-    const without = resolveVassal(`[vassal]\n${distro}`, changes);
-    const { diagnostics, hash } = resolveVassal(
-      `[vassal]\n${distro}${name} = ${example}\n`,
-      changes,
-    );
+    const device = OF_DEVICE.includes(name) ? 'tuntap-device = uwsgi0\n' : '';
+    const others = `[vassal]\n${distro}${device}`;
+    const without = resolveVassal(others, changes);
+    const { diagnostics, hash } = resolveVassal(`${others}${name} = ${example}\n`, changes);
     expect(diagnostics).toEqual([]);
     expect(hash).not.toBe(without.hash);
   });
@@ -64,7 +71,9 @@ describe.each(VASSAL)('the vassal option %s', (_, option) => {
 describe.each(EMPEROR)('the emperor option %s', (_, option) => {
   test('takes its example by each of its names', () => {
     for (const name of [option.name, ...(option.aliases ?? [])]) {
-      const required = option.required ? '' : 'vassals = v\n';
+      const isAboutRouter = OF_ROUTER.includes(name) || name.startsWith('tuntap-router-');
+      const router = isAboutRouter ? 'tuntap-router = emperor0 /run/tuntap.socket\n' : '';
+      const required = `${option.required ? '' : 'vassals = v\n'}${router}`;
       const { config, diagnostics } = loadEmperor(
         `[emperor]\n${required}${name} = ${option.example}\n`,
         { lookupUser: () => 1, lookupGroup: () => 1 },

@@ -8,8 +8,13 @@ import { DIRECTIVES } from '../../../src/config/options/directives.ts';
 import { EMPEROR_OPTIONS } from '../../../src/config/options/emperor.ts';
 import { VASSAL_OPTIONS } from '../../../src/config/options/vassal.ts';
 import type { ResolvedValue } from '../../../src/config/vassal-config.ts';
-import { loadEmperor, resolve, resolveTenant } from '../../support/configuration.ts';
+import { emperorOf, loadEmperor, resolve, resolveTenant } from '../../support/configuration.ts';
 
+/** Has what vassals need for every key's example. */
+const EMPEROR = emperorOf(`tuntap-router = emperor0 /run/tuntap.socket
+tuntap-router-address = 192.168.0.1/24
+tuntap-router-address6 = fd75:6272:7370::1/64
+`);
 const VASSAL_KEYS = Object.values(VASSAL_OPTIONS).map(({ name }) => name);
 const EMPEROR_KEYS = Object.values(EMPEROR_OPTIONS).map(({ name }) => name);
 const EXAMPLES = [...Object.values(VASSAL_OPTIONS), ...Object.values(EMPEROR_OPTIONS)].map(
@@ -156,13 +161,13 @@ describe('a vassal', () => {
     fc.assert(
       fc.property(fc.array(validLine, { maxLength: 8 }), (lines) => {
         const env = () => undefined;
-        const once = resolve(`[vassal]\n${lines.join('\n')}\n`, { env });
+        const once = resolve(`[vassal]\n${lines.join('\n')}\n`, { env, emperor: EMPEROR });
         if (!once.vassal) return;
         valid += 1;
         const written = once.values.map(
           (each) => `${each.key} = ${each.value.replaceAll('%', '%%')}\n`,
         );
-        const again = resolve(`[vassal]\n${written.join('')}`, { env });
+        const again = resolve(`[vassal]\n${written.join('')}`, { env, emperor: EMPEROR });
         expect(again.diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
         expect(again.vassal).toEqual(once.vassal);
         expect(again.hash).toBe(once.hash);
@@ -179,7 +184,7 @@ describe('a vassal', () => {
         const written =
           '[vassal]\nchdir = x\nenv = A=$(FIRST)\nfor = $(SECOND) end\nenv = B%(_)=%(chdir)%(_)\nendfor\n';
         const env = (name: string) => ({ FIRST: first, SECOND: second })[name];
-        const { vassal, values } = resolve(written, { env });
+        const { vassal, values } = resolve(written, { env, emperor: EMPEROR });
         expectSound(values);
         expect(values.map((each) => each.key)).not.toContain('exec-as-root');
         if (vassal) expect(vassal).toMatchObject({ execAsRoot: [], binds: [], uid: null });

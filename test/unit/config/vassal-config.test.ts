@@ -17,6 +17,11 @@ function shown(key: string, ...source: Parameters<typeof resolve>): readonly str
     .map(({ value, origin }) => `${value} | ${origin}`);
 }
 
+const ROUTER = `tuntap-router = emperor0 /run/tuntap.socket
+tuntap-router-address = 192.168.0.1/24
+tuntap-router-address6 = fd00:1::1/64
+`;
+
 function errors(...source: Parameters<typeof resolve>): readonly string[] {
   return brief(resolve(...source).diagnostics);
 }
@@ -39,6 +44,10 @@ describe('a vassal file', () => {
       tmpSizeBytes: 64 * 2 ** 20,
       runSizeBytes: 16 * 2 ** 20,
       execAsRoot: [],
+      device: null,
+      deviceRules: [],
+      address: null,
+      address6: null,
       dns: null,
       stopSignal: 15,
       stopGraceMs: 10_000,
@@ -65,6 +74,10 @@ bind = /srv/media /media rw
 tmp-size = 1M
 run-size = 2M
 exec-as-root = ifconfig lo up
+tuntap-device = uwsgi0
+tuntap-device-rule = out 0.0.0.0 10.0.0.0/8 deny
+address = 192.168.0.2
+address6 = fd00:1::2
 dns = 9.9.9.9
 stop-signal = QUIT
 stop-grace = 3
@@ -74,7 +87,11 @@ log-files = 2
 class = small
 master = true
 `,
-      { emperor: emperorOf('opt = /srv/opt\n[class small]\n') },
+      {
+        emperor: emperorOf(`opt = /srv/opt
+${ROUTER}[class small]
+`),
+      },
     );
     expect(vassal).toEqual({
       name: 'blog',
@@ -91,6 +108,19 @@ master = true
       tmpSizeBytes: 2 ** 20,
       runSizeBytes: 2 ** 21,
       execAsRoot: ['ifconfig lo up'],
+      device: { name: 'uwsgi0', socket: null },
+      deviceRules: [
+        {
+          chain: 'out',
+          action: 'deny',
+          sides: {
+            src: { family: 4, words: [0], length: 0 },
+            dst: { family: 4, words: [0x0a000000], length: 8 },
+          },
+        },
+      ],
+      address: { family: 4, words: [0xc0a80002] },
+      address6: { family: 6, words: [0xfd000001, 0, 0, 2] },
       dns: ['9.9.9.9'],
       stopSignal: 3,
       stopGraceMs: 3000,
@@ -300,6 +330,10 @@ reload-signal = HUP
       'run-size = 1G',
       'exec-as-root = id',
       'dns = 9.9.9.9',
+      'tuntap-device = uwsgi0',
+      'tuntap-device-rule = in 0.0.0.0 0.0.0.0 allow',
+      'address = 192.168.0.2',
+      'address6 = fd00:1::2',
       'class = big',
       'log-max-size = 1G',
       'log-files = 9',
