@@ -14,6 +14,9 @@ import { join, resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '..');
 const BINARY = join(ROOT, 'bin/emperor');
+/** Where cgroup v2 is mounted: beside v1 controllers, or alone. */
+const BESIDE_V1 = '/sys/fs/cgroup/unified';
+export const CGROUPS = existsSync(BESIDE_V1) ? BESIDE_V1 : '/sys/fs/cgroup';
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -33,7 +36,7 @@ export function median(values) {
 /** Compiles bench/programs statically; the directory is bound to /opt in every vassal. */
 export function buildPrograms(directory) {
   mkdirSync(directory, { recursive: true });
-  for (const name of ['stamp', 'sleep']) {
+  for (const name of ['stamp', 'sleep', 'bare']) {
     const source = join(ROOT, 'bench/programs', `${name}.c`);
     execFileSync('musl-gcc', ['-static', '-Os', '-s', '-o', join(directory, name), source]);
   }
@@ -58,7 +61,7 @@ export function rssBytes(pid) {
  * Mounts an ext4 of its own at `directory`, and returns its image: for five minutes ext4 looks past each
  * inode that was deleted, so on the machine's own disk an earlier run would slow down the next.
  */
-function mountFreshDisk(directory) {
+export function mountFreshDisk(directory) {
   const image = `${directory}.img`;
   try {
     execFileSync('truncate', ['-s', '8G', image]);
@@ -70,6 +73,13 @@ function mountFreshDisk(directory) {
     rmSync(image, { force: true });
     return null;
   }
+}
+
+/** Unmounts what mountFreshDisk() returned, if anything. */
+export function unmountDisk(directory, image) {
+  if (image === null) return;
+  execFileSync('umount', [directory]);
+  rmSync(image);
 }
 
 let count = 0;
@@ -86,6 +96,11 @@ export class World {
     this.ini = join(this.directory, 'emperor.ini');
     this.netns = `emperor-bench-${process.pid}-${count}`;
     this.cgroupParent = `emperor-bench-${process.pid}-${count}`;
+    this.interrupt = () => {
+      this.daemon?.kill('SIGINT');
+      process.exit(130);
+    };
+    process.on('SIGINT', this.interrupt);
     mkdirSync(this.vassals);
     buildPrograms(this.opt);
     execFileSync('ip', ['netns', 'add', this.netns]);
@@ -113,6 +128,8 @@ log-level = warn
     this.daemon = spawn('ip', ['netns', 'exec', this.netns, BINARY, 'run', '--ini', this.ini], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1' },
+      // In a session of its own, as systemd starts it: it hears our Ctrl-C from us.
+      detached: true,
     });
     for (const stream of [this.daemon.stdout, this.daemon.stderr]) {
       stream.on('data', (chunk) => {
@@ -172,17 +189,15 @@ log-level = warn
   }
 
   async close() {
+    process.off('SIGINT', this.interrupt);
     if (this.daemon?.exitCode === null && this.daemon.signalCode === null) {
       this.cli('shutdown', '--stop-vassals');
       await until(() => this.daemon.exitCode !== null, 'end', 300_000);
     }
     execFileSync('ip', ['netns', 'del', this.netns]);
-    if (this.disk !== null) {
-      execFileSync('umount', [this.directory]);
-      rmSync(this.disk);
-    }
+    unmountDisk(this.directory, this.disk);
     for (const path of [this.directory, this.run]) rmSync(path, { recursive: true, force: true });
-    const cgroup = join('/sys/fs/cgroup/unified', this.cgroupParent);
+    const cgroup = join(CGROUPS, this.cgroupParent);
     if (existsSync(cgroup)) execFileSync('rmdir', [cgroup]);
   }
 }
