@@ -1,6 +1,8 @@
 /** Start-up counts: what a command loads before it does anything, followed through the imports of the source. */
-import { readFileSync } from 'node:fs';
-import { dirname, relative, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
 const SOURCE = resolve(import.meta.dirname, '../../../src');
@@ -47,4 +49,21 @@ test('the run-dir of --ini is found without resolving the whole configuration', 
   expect(packagesOf(loaded)).toEqual([]);
   expect([...loaded]).not.toContain('config/emperor-config.ts');
   expect([...loaded]).not.toContain('config/options/emperor.ts');
+});
+
+test('only the daemon gets a flag of V8, and words reach Node as they are', () => {
+  const program = resolve(SOURCE, '../bin/emperor');
+  const directory = mkdtempSync(join(tmpdir(), 'emperor-start-up-'));
+  const seen = (...words: readonly string[]) => {
+    const env = { PATH: `${directory}:/usr/bin:/bin` };
+    return execFileSync(program, words, { env, encoding: 'utf8' }).split('\n').slice(0, -1);
+  };
+  try {
+    writeFileSync(join(directory, 'node'), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
+    expect(seen('status', 'a b', '$x')).toEqual([program, 'status', 'a b', '$x']);
+    const flag = '--max-semi-space-size=2';
+    expect(seen('--ini', 'x', 'run')).toEqual([flag, program, '--ini', 'x', 'run']);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
