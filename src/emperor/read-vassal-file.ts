@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, lstatSync } from 'node:fs';
-import { type Diagnostic, isErrno } from '../base/errors.ts';
+import { type Diagnostic, isErrno, isSystemError } from '../base/errors.ts';
 import { MAX_TEXT_BYTES } from '../config/ini.ts';
 import { type RefusedFile, readUnderLease } from '../linux/lease.ts';
 import { type FileSignature, readSignature } from '../linux/statx.ts';
@@ -37,6 +37,7 @@ export function lookAtFile(path: string): FileLook {
     return readSignature(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return 'missing';
+    if (!isSystemError(error)) throw error;
   }
   // Old sandboxes refuse statx(2); Node knows the calls before it.
   const stat = statOf(path);
