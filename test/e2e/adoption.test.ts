@@ -11,12 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
 import { readIfThere, TestEmperor, until } from '../support/emperor.ts';
 import { allPids, commandOf, isAlive } from '../support/proc.ts';
 
 let emperor: TestEmperor;
-const status = (name: string) => emperor.json<VassalStatus>('status', name);
+const status = (name: string) => emperor.status(name);
 const SLEEP = '[vassal]\ncommand = sleep 1000\n';
 
 beforeEach(async () => {
@@ -170,7 +169,7 @@ describe('the next emperor', () => {
   test('replaces a launcher of another version, whose vassals go on', async () => {
     emperor.apply('old', SLEEP);
     const { pid } = status('old');
-    const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    const launcher = emperor.stats().launcher.pid ?? 0;
     await emperor.signal('SIGTERM');
     const program = readlinkSync(`/proc/${launcher}/exe`);
     process.kill(launcher, 'SIGKILL');
@@ -181,7 +180,7 @@ describe('the next emperor', () => {
     spawn(other, ['launcher', socket, emperor.directory], { stdio: 'ignore' });
     await until('it listens', () => existsSync(socket));
     await emperor.start();
-    const now = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    const now = emperor.stats().launcher.pid ?? 0;
     expect(readlinkSync(`/proc/${now}/exe`)).toBe(program);
     expect(status('old')).toMatchObject({ pid, state: 'running' });
     emperor.apply('new', SLEEP);
@@ -190,10 +189,10 @@ describe('the next emperor', () => {
   test('keeps its vassals when the launcher dies, and starts new ones by a new launcher', async () => {
     emperor.apply('old', SLEEP);
     const { pid } = status('old');
-    const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+    const launcher = emperor.stats().launcher.pid ?? 0;
     process.kill(launcher, 'SIGKILL');
     await until('a new launcher', () => {
-      const { pid: now } = emperor.json<EmperorStats>('stats').launcher;
+      const { pid: now } = emperor.stats().launcher;
       return now !== null && now !== launcher;
     });
     expect(status('old')).toMatchObject({ pid, state: 'running' });
@@ -213,7 +212,7 @@ test('a second emperor on the same run-dir refuses clearly', async () => {
 test('`shutdown --stop-vassals` ends vassals and launcher, and leaves nothing', async () => {
   emperor.apply('blog', SLEEP);
   const { pid } = status('blog');
-  const launcher = emperor.json<EmperorStats>('stats').launcher.pid ?? 0;
+  const launcher = emperor.stats().launcher.pid ?? 0;
   expect(emperor.cli('shutdown', '--stop-vassals').status).toBe(0);
   await until('all end', () => !isAlive(pid ?? 0) && !isAlive(launcher));
   expect(runningInits()).toEqual([]);

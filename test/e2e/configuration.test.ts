@@ -14,13 +14,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { EmperorStats, PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
+import type { PlannedChange } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 
 let emperor: TestEmperor;
-const status = (name: string) => emperor.json<VassalStatus>('status', name);
-const stats = () => emperor.json<EmperorStats>('stats');
-const list = () => emperor.json<readonly VassalStatus[]>('ls');
+const status = (name: string) => emperor.status(name);
+const stats = () => emperor.stats();
+const list = () => emperor.list();
 const running = (names: readonly string[]) =>
   list().filter(({ name, state }) => names.includes(name) && state === 'running').length;
 const SLEEP = '[vassal]\ncommand = sleep 1000\n';

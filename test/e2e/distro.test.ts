@@ -3,12 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { BOOKWORM, TestEmperor } from '../support/emperor.ts';
 
 let emperor: TestEmperor;
 let distros: string;
-const status = (name: string) => emperor.json<VassalStatus>('status', name);
+const status = (name: string) => emperor.status(name);
 const file = (distro: string) => `[vassal]\ncommand = sleep 1000\ndistro = ${distro}\n`;
 
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { EmperorStats, PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
+import type { EmperorStats, PlannedChange } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { isAlive } from '../support/proc.ts';
 
@@ -8,7 +8,7 @@ const SLEEP = '[vassal]\ncommand = sleep 1000\n';
 
 describe('a file becomes a caged process', () => {
   let emperor: TestEmperor;
-  const status = (name: string) => emperor.json<VassalStatus>('status', name);
+  const status = (name: string) => emperor.status(name);
 
   beforeAll(async () => {
     emperor = new TestEmperor();

@@ -58,7 +58,7 @@ beforeAll(async () => {
 });
 afterAll(() => emperor.close());
 
-const pidOf = (name: string) => emperor.json<{ pid: number }>('status', name).pid;
+const pidOf = (name: string) => emperor.status(name).pid ?? 0;
 const PIDFD_SEND_SIGNAL = 424;
 
 describe('PID 1', () => {

@@ -18,6 +18,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { EmperorError } from '../../src/base/errors.ts';
+import { parseWait } from '../../src/cli/commands/wait.ts';
+import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
+import { askNow } from './api-now.ts';
 import { mountOf } from './cgroup-tree.ts';
 import { allPids, commandOf, isAlive } from './proc.ts';
 import { until as untilTrue } from './wait.ts';
@@ -166,6 +170,24 @@ ${options.sections ?? ''}
     return JSON.parse(answer.stdout) as T;
   }
 
+  /** Where it listens. */
+  get socket(): string {
+    return join(this.directory, 'run/emperor.sock');
+  }
+
+  /** By the API, as the next three. */
+  status(name: string): VassalStatus {
+    return askNow(this.socket, 'status', name);
+  }
+
+  list(): readonly VassalStatus[] {
+    return askNow(this.socket, 'list');
+  }
+
+  stats(): EmperorStats {
+    return askNow(this.socket, 'stats');
+  }
+
   file(name: string): string {
     return join(this.vassals, `${name}.ini`);
   }
@@ -182,11 +204,11 @@ ${options.sections ?? ''}
     unlinkSync(this.file(name));
   }
 
-  /** `emperor wait NAME --for WHAT`; throws with the daemon's output if it does not come. */
+  /** As `emperor wait NAME --for WHAT`; throws with the daemon's output if it does not come. */
   wait(name: string, what: string, timeout = '30s'): void {
-    const answer = this.cli('wait', name, '--for', what, '--timeout', timeout);
-    if (answer.status !== 0) {
-      throw new Error(`wait ${name} ${what}: ${answer.status} ${answer.stderr}\n${this.#output}`);
+    const result = askNow(this.socket, 'wait', name, parseWait(what, timeout));
+    if (result.outcome !== 'met') {
+      throw new Error(`wait ${name} ${what}: ${JSON.stringify(result)}\n${this.#output}`);
     }
   }
 
@@ -205,7 +227,7 @@ ${options.sections ?? ''}
     let left: readonly string[] = [];
     try {
       if (this.#daemon && this.#daemon.exitCode === null && this.#daemon.signalCode === null) {
-        this.cli('shutdown', '--stop-vassals');
+        this.#shutDown();
         await until('the emperor ends', () => this.#daemon?.exitCode !== null);
         left = this.#remains().map(commandOf);
       }
@@ -218,6 +240,15 @@ ${options.sections ?? ''}
       for (const path of this.#cgroups()) rmdirSync(path);
     }
     if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
+  }
+
+  #shutDown(): void {
+    try {
+      askNow(this.socket, 'shutdown', { stopVassals: true });
+    } catch (error) {
+      // The test has told it to end already.
+      if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
+    }
   }
 
   /** Launchers and processes of vassals. */
