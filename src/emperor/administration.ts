@@ -191,6 +191,8 @@ export class Administration implements Governor {
     vassal.awaitedBy += 1;
     try {
       if (action === 'reload') await this.#reload(vassal);
+      else if (action === 'stop')
+        vassal.stop(this.#realm.entries.get(name)?.onDisk?.sha256 ?? null);
       else vassal[action]();
       this.#realm.record(vassal);
       await this.#untilResting(vassal, action);

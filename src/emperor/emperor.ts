@@ -236,11 +236,12 @@ export class Emperor {
 }
 
 function actualOf(vassal: Vassal): Actual {
-  const { state, applied, isHeld, isFinished, wanted } = vassal;
+  const { state, applied, isHeld, heldSha256, isFinished, wanted } = vassal;
   return {
     state,
     applied,
     isHeld,
+    heldSha256,
     isFinished,
     isWanted: wanted !== null,
     hasJail: vassal.jail !== null,

@@ -23,6 +23,8 @@ export interface Actual {
   readonly applied: Applied | null;
   readonly hasJail: boolean;
   readonly isHeld: boolean;
+  /** What the file was when an operator stopped it. */
+  readonly heldSha256: string | null;
   /** Its command ended and is not to run again. */
   readonly isFinished: boolean;
   /** It has a configuration that it is meant to run with. */
@@ -56,7 +58,8 @@ export function planVassal(
   const { wanted } = desired;
   if (!actual?.hasJail || !actual.applied) {
     const isSameFile = actual?.applied?.sha256 === wanted.sha256;
-    if (actual?.isHeld && isSameFile) return change('hold', 'stopped by an operator');
+    const isHeldFile = isSameFile || actual?.heldSha256 === wanted.sha256;
+    if (actual?.isHeld && isHeldFile) return change('hold', 'stopped by an operator');
     if (actual?.isFinished && isSameFile) return change('hold', 'its command has ended');
     return change('start', actual?.applied ? `it is ${actual.state}` : 'new file', 'jail');
   }

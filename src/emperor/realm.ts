@@ -109,6 +109,7 @@ export class Realm {
     const vassal = new Vassal(name, this.vassalHost, {
       applied: record?.applied ?? null,
       isHeld: record?.isHeld ?? false,
+      heldSha256: record?.heldSha256 ?? null,
       isFinished: record?.finishedInBoot === bootId(),
     });
     this.vassals.set(name, vassal);
@@ -117,7 +118,7 @@ export class Realm {
 
   /** Writes down what is applied to a vassal, with the text that it came from. */
   record(vassal: Vassal): void {
-    const { applied, isHeld, isFinished } = vassal;
+    const { applied, isHeld, heldSha256, isFinished } = vassal;
     if (!applied) return;
     const seen = this.entries.get(vassal.name)?.source;
     const recorded = this.records.read(vassal.name);
@@ -128,7 +129,15 @@ export class Realm {
     const { file, text, owner } = from;
     const finishedInBoot = isFinished ? bootId() : null;
     this.#writeDown(() =>
-      this.records.write(vassal.name, { file, text, owner, applied, isHeld, finishedInBoot }),
+      this.records.write(vassal.name, {
+        file,
+        text,
+        owner,
+        applied,
+        isHeld,
+        heldSha256,
+        finishedInBoot,
+      }),
     );
   }
 

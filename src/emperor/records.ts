@@ -28,6 +28,8 @@ export interface AppliedRecord {
   readonly applied: Applied;
   /** Operator's `stop`, which survives a restart of the emperor. */
   readonly isHeld: boolean;
+  /** Of the file on disk at that `stop`; missing in older records. */
+  readonly heldSha256?: string | null;
   /** Boot in which the command ended for good; a reboot runs it again. */
   readonly finishedInBoot: string | null;
 }

@@ -42,6 +42,8 @@ export interface Past {
   readonly applied: Applied | null;
   /** An operator's `stop`. */
   readonly isHeld: boolean;
+  /** What its file was then, though it was not what ran. */
+  readonly heldSha256: string | null;
   /** Its command ended for good since the machine was booted. */
   readonly isFinished: boolean;
 }
@@ -82,6 +84,7 @@ export class Vassal {
   /** What an adopted init runs when no record tells the configuration behind that hash. */
   #unknown: Pick<Applied, 'hash' | 'generation'> | null = null;
   #isHeld: boolean;
+  #heldSha256: string | null;
   #isFinished: boolean;
   /** The emperor ends everything. */
   #isRetired = false;
@@ -107,6 +110,7 @@ export class Vassal {
     this.#retry = new Retry(host);
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
+    this.#heldSha256 = past.heldSha256;
     this.#isFinished = past.isFinished;
   }
 
@@ -121,6 +125,9 @@ export class Vassal {
   }
   get isHeld(): boolean {
     return this.#isHeld;
+  }
+  get heldSha256(): string | null {
+    return this.#heldSha256;
   }
   get isFinished(): boolean {
     return this.#isFinished;
@@ -155,7 +162,8 @@ export class Vassal {
       return;
     }
     this.#recognise(wanted);
-    if (wanted.sha256 !== before?.sha256) this.#isHeld = false;
+    const isNewText = wanted.sha256 !== before?.sha256 && wanted.sha256 !== this.#heldSha256;
+    if (isNewText) this.#isHeld = false;
     const isChange = wanted.sha256 !== before?.sha256 || wanted.hash !== before.hash;
     if (isChange) this.#forgetFailures();
     if (isFirst || isChange) this.#begin();
@@ -175,9 +183,10 @@ export class Vassal {
     this.raise('refuse');
   }
 
-  /** Operator: holds until start() or a change of the file. */
-  stop(): void {
+  /** Operator: holds until start() or a change of the file, whose content is `sha256` now. */
+  stop(sha256: string | null): void {
     this.#isHeld = true;
+    this.#heldSha256 = sha256;
     this.raise('end');
   }
 

@@ -1,5 +1,5 @@
 /** What runs, when, and that what ended is gone: restart policies, backoff, an operator's stop, D10. */
-import { existsSync, readFileSync, utimesSync } from 'node:fs';
+import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
@@ -123,6 +123,26 @@ describe('a vassal', () => {
     emperor.apply('held', vassal('sleep 2000'));
     expect(status('held').state).toBe('running');
     await expectGone('held', []);
+  });
+
+  test('that an operator stopped stays so when its file becomes valid by an include, until the file changes', async () => {
+    const more = join(emperor.directory, 'more.ini');
+    const text = vassal('sleep 1000', `include = ${more}\n`);
+    emperor.apply('kept', vassal('sleep 1000'));
+    emperor.write('kept', text);
+    await until('it is refused', () => !status('kept').config.valid);
+    emperor.cli('stop', 'kept');
+    writeFileSync(more, '[vassal]\nhostname = more\n');
+    await until('it is valid', () => status('kept').config.valid);
+    expect(emperor.cli('wait', 'kept', '--for', 'applied').stderr).toMatch(
+      /stopped by an operator/,
+    );
+    await emperor.signal('SIGTERM');
+    await emperor.start();
+    expect(status('kept').state).toBe('stopped');
+    emperor.apply('kept', `${text}; changed\n`);
+    expect(status('kept')).toMatchObject({ state: 'running', hostname: 'more' });
+    await expectGone('kept', []);
   });
 
   test('restarts in a new jail, reloads by its signal, freezes and thaws', async () => {

@@ -86,6 +86,7 @@ function actualOf(status: VassalStatus, record: AppliedRecord | undefined): Actu
     hasJail: status.pid !== null,
     applied: record?.applied ?? null,
     isHeld: record?.isHeld ?? false,
+    heldSha256: record?.heldSha256 ?? null,
     isFinished: record !== undefined && record.finishedInBoot !== null,
     isWanted: status.config.appliedSha256 !== null,
   };

@@ -28,6 +28,7 @@ const RUNS: Actual = {
   applied: applied(wanted('one')),
   hasJail: true,
   isHeld: false,
+  heldSha256: null,
   isFinished: false,
   isWanted: true,
 };
@@ -72,6 +73,12 @@ describe('planVassal()', () => {
       expect(plan(valid(wanted('one')), { ...RESTS, ...held }).action).toBe('hold');
       expect(plan(valid(wanted('two')), { ...RESTS, ...held }).action).toBe('start');
     }
+  });
+
+  test('holds what an operator stopped also where its file, refused then, is valid now', () => {
+    const held = { ...RESTS, isHeld: true, heldSha256: wanted('two').sha256 };
+    expect(plan(valid(wanted('two')), held).action).toBe('hold');
+    expect(plan(valid(wanted('three')), held).action).toBe('start');
   });
 });
 

@@ -62,7 +62,12 @@ async function running(name: string): Promise<Vassal> {
       },
     },
   } as unknown as Jail;
-  const vassal = new Vassal(name, host, { applied: null, isHeld: false, isFinished: false });
+  const vassal = new Vassal(name, host, {
+    applied: null,
+    isHeld: false,
+    heldSha256: null,
+    isFinished: false,
+  });
   await vassal.adopt(jail, WELCOME, appliedOf(name, {}));
   vassal.want(appliedOf(name, {}));
   return vassal;
@@ -77,7 +82,7 @@ function appliedOf(name: string, changes: Parameters<typeof configOf>[1]): Appli
 const runningOnes = (...names: readonly string[]) => Promise.all(names.map(running));
 
 const END_ALL: readonly (readonly [string, (vassal: Vassal) => void])[] = [
-  ['that an operator stops', (vassal) => vassal.stop()],
+  ['that an operator stops', (vassal) => vassal.stop(null)],
   ['whose files are removed', (vassal) => vassal.want(null)],
   ['of an emperor that ends everything', (vassal) => vassal.retire()],
   ['that get a new jail', (vassal) => vassal.restart()],
@@ -118,7 +123,7 @@ test('whom somebody waits for goes before all whose files were removed', async (
   await settled();
   if (!asked) throw new Error('none was made');
   asked.awaitedBy += 1;
-  asked.stop();
+  asked.stop(null);
   await settled();
   await clock.pass(100);
   expect(begun).toEqual(['a', 'b', 'e', 'c']);
