@@ -305,6 +305,10 @@ export class Administration implements Governor {
     await this.#emperor.upToDate;
   }
 
+  forgive(): void {
+    for (const vassal of this.#realm.vassals.values()) vassal.touch();
+  }
+
   async shutdown(options: { readonly stopVassals: boolean }): Promise<void> {
     await this.#host.quit(options);
   }

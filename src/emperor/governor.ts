@@ -183,5 +183,7 @@ export interface Governor {
   stats(): EmperorStats;
   /** Reads emperor.ini and every vassal file again. */
   rescan(): Promise<void>;
+  /** Tries again at once, as if it had never failed, whatever waits after a failure or has been given up. */
+  forgive(): void;
   shutdown(options: { readonly stopVassals: boolean }): Promise<void>;
 }

@@ -170,7 +170,7 @@ export class Vassal {
     this.#settle();
   }
 
-  /** The file was touched: clears a backoff, and nothing else. */
+  /** The file was touched, or an operator forgives: clears a backoff, and nothing else. */
   touch(): void {
     if (!this.#isIn('backoff', 'failed')) return;
     this.#retry.failures = 0;

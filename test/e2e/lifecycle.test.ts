@@ -1,5 +1,5 @@
 /** What runs, when, and that what ended is gone: restart policies, backoff, an operator's stop, D10. */
-import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
@@ -94,6 +94,21 @@ describe('a vassal', () => {
       /"event":"file-touched".*content unchanged|content unchanged.*file-touched/,
     );
     await expectGone('fails', []);
+  });
+
+  test('M49, partly M53: SIGURG has those tried again that have failed, and SIGUSR1 tells how many there are', async () => {
+    emperor.write('fails', vassal('false'));
+    const disk = join(emperor.directory, 'disk');
+    emperor.write('given-up', vassal('sleep 1000', `bind = ${disk} /mnt\n`));
+    await until('three failures', () => status('fails').failures >= 3);
+    await until('it is given up', () => status('given-up').state === 'failed');
+    process.kill(emperor.pid, 'SIGUSR1');
+    await until('the states', () => /"failed":1\}.*"msg":"status"/.test(emperor.output));
+    mkdirSync(disk);
+    process.kill(emperor.pid, 'SIGURG');
+    await until('the failures are forgotten', () => status('fails').failures < 3);
+    emperor.wait('given-up', 'running');
+    for (const name of ['fails', 'given-up']) await expectGone(name, []);
   });
 
   test('whose command does not exist says so, and `wait --for applied` tells the panel', async () => {

@@ -122,6 +122,7 @@ export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
     distros: async () => [],
     stats: () => emperorStats(),
     rescan: async () => void orders.push('rescan'),
+    forgive: () => void orders.push('forgive'),
     shutdown: async ({ stopVassals }) => void orders.push(`shutdown ${stopVassals}`),
     ...changes,
   };

@@ -119,6 +119,15 @@ function listenToSignals({ governor, log }: RunningEmperor, reopenLog: () => voi
     reopenLog();
     governor.rescan().catch((error) => log.error({ error: messageOf(error) }, 'rescan failed'));
   });
+  // Node would open its debugger at this one.
+  process.on('SIGUSR1', () => {
+    const { vassals, conditions, memoryRssBytes, launcher } = governor.stats();
+    log.info({ vassals, conditions, memoryRssBytes, launcher: launcher.pid }, 'status');
+  });
+  process.on('SIGURG', () => {
+    log.info({}, 'tries again whatever has failed');
+    governor.forgive();
+  });
 }
 
 /** The line `ready` stands alone: scripts wait for it. */
