@@ -1,6 +1,7 @@
 /**
  * `emperor run`: the daemon in the foreground. SIGTERM ends it and leaves vassals running; Ctrl-C stops
- * everything, twice leaves at once; SIGHUP reads all files again and opens the log again.
+ * everything, twice leaves at once; SIGHUP reads all files again and opens the log again;
+ * SIGUSR1 and SIGURG: docs/operating.md.
  */
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
