@@ -1,10 +1,25 @@
 /** A vassal's tun as the kernel has it: made before hooks, its address read back before the gate. */
 import { execFileSync } from 'node:child_process';
-import { describe, expect, test } from 'vitest';
+import { chmodSync, closeSync, mkdtempSync, readSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { fetchTun } from '../../src/jail/fetch-descriptor.ts';
 import type { JailNetwork, JailSpec } from '../../src/jail/plan.ts';
-import { forgetFailed, launch, logLines, type TestJail } from '../support/jail.ts';
+import { Poller } from '../../src/linux/poller.ts';
+import { hasVnetHeader, setOffload, TCP_OFFLOADS, VNET_HEADER_BYTES } from '../../src/linux/tun.ts';
+import { forgetFailed, launch, logLines, socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
+
+let poller: Poller;
+// Before the world takes what is there as given.
+beforeAll(() => {
+  poller = Poller.start();
+});
+afterAll(() => poller.close());
 
 let w: World;
 const { freshName, gate, vassal } = useJails('n', (given) => {
@@ -178,4 +193,157 @@ describe('the address of a tun', () => {
     expect(inside(jail, 'ip', '-o', 'link').trim().split('\n')).toHaveLength(1);
     expect(logLines(w.logOf(jail.plan.name))).toEqual([]);
   });
+});
+
+/** The tun of `jail` as a router gets it. */
+const fetch = (jail: TestJail) =>
+  fetchTun(socketOf(w, jail.plan.name), { poller, clock: systemClock, deadlineMs: 5000 });
+
+/** The source address of the next packet of IPv4 in `fd`. */
+async function nextSource(fd: number): Promise<string> {
+  const packet = Buffer.alloc(VNET_HEADER_BYTES + 65_535);
+  return until('a packet comes', () => {
+    try {
+      const length = readSync(fd, packet);
+      const ip = packet.subarray(VNET_HEADER_BYTES, length);
+      return (ip[0] ?? 0) >> 4 === 4 && [...ip.subarray(12, 16)].join('.');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return null;
+      throw error;
+    }
+  });
+}
+
+/** The vassal sends one packet to its gateway, which nobody answers. */
+const sendOne = (jail: TestJail) => inside(jail, 'bash', '-c', 'echo x > /dev/udp/10.9.0.1/9');
+
+describe('the descriptor of a tun', () => {
+  test('is fetched at the gate, and by whoever asks while it runs', async () => {
+    const jail = await gate({ network: POOL });
+    const atGate = await fetch(jail);
+    await jail.init.go(jail.plan);
+    const later = await fetch(jail);
+    for (const { fd, interface: name } of [atGate, later]) {
+      expect(name).toBe('uwsgi0');
+      expect(hasVnetHeader(fd)).toBe(true);
+      setOffload(fd, TCP_OFFLOADS);
+    }
+    sendOne(jail);
+    expect(await nextSource(later.fd)).toBe('10.9.0.7');
+    closeSync(atGate.fd);
+    sendOne(jail);
+    expect(await nextSource(later.fd)).toBe('10.9.0.7');
+    closeSync(later.fd);
+  });
+
+  test('is not there without a network', async () => {
+    const jail = await vassal();
+    await expect(fetch(jail)).rejects.toMatchObject({
+      code: 'system-call',
+      message: expect.stringContaining('ENOENT (there is no tun)'),
+    });
+  });
+
+  test('is inherited by nothing that is started', async () => {
+    const jail = await vassal({ network: POOL, hooks: ['readlink /proc/self/fd/*; echo end'] });
+    expect((await jail.look()).get('fd')).toEqual(['0', '1', '2']);
+    const hook = logLines(w.logOf(jail.plan.name)).filter(({ label }) => label === 'hook');
+    expect(hook.at(-1)?.text).toBe('end');
+    expect(hook.map(({ text }) => text).join('\n')).not.toContain('tun');
+  });
+
+  test('is out of reach of the tenant, as is the interface', async () => {
+    const jail = await vassal({ network: POOL });
+    await jail.run(['/bin/reaches-tun'], { label: 'reaches' });
+    const lines = logLines(w.logOf(jail.plan.name)).filter(({ label }) => label === 'reaches');
+    const { ENOENT, EPERM } = constants.errno;
+    expect(lines.map(({ text }) => text)).toEqual([
+      'read-flags ok',
+      `open ${ENOENT}`,
+      `make-node ${EPERM}`,
+      `set-address ${EPERM}`,
+      `set-down ${EPERM}`,
+      'taken 0',
+      'end',
+    ]);
+  });
+
+  test('is out of reach of a tenant who may open the /dev/net/tun of the host', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'emperor-tun-'));
+    chmodSync(directory, 0o755);
+    // As /dev/net/tun is on most machines, though not on all.
+    const device = join(directory, 'tun');
+    execFileSync('mknod', ['-m', '666', device, 'c', '10', '200']);
+    const jail = await vassal({ network: POOL, namespaces: ['net', 'pid'] });
+    const script = `
+import fcntl, struct
+for name in (b'uwsgi0', b'other0'):
+    fd = open('${device}', 'r+b', buffering=0)
+    for flags in (0x5001, 0x5101):
+        try:
+            fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH22x', name, flags))
+            print(name, 'got')
+        except OSError as error:
+            print(name.decode(), error.errno)`;
+    await jail.run(['/usr/bin/python3', '-c', script], { label: 'opens' });
+    rmSync(directory, { recursive: true });
+    const lines = logLines(w.logOf(jail.plan.name)).filter(({ label }) => label === 'opens');
+    const { EPERM, EINVAL } = constants.errno;
+    expect(lines.map(({ text }) => text)).toEqual([
+      `uwsgi0 ${EPERM}`,
+      // It has one queue.
+      `uwsgi0 ${EINVAL}`,
+      `other0 ${EPERM}`,
+      `other0 ${EPERM}`,
+    ]);
+  });
+
+  /** A veth whose other end is inside: it goes when the vassal's network namespace does. */
+  const tie = (jail: TestJail, name: string) =>
+    onHost(
+      'ip',
+      'link',
+      'add',
+      name,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'tied',
+      'netns',
+      `${jail.pid}`,
+    );
+  const onHost = (...command: readonly string[]) =>
+    execFileSync('nsenter', [`--net=${w.netns}`, '--', ...command], { encoding: 'utf8' });
+  const tied = () =>
+    onHost('ip', '-o', 'link', 'show', 'type', 'veth')
+      .match(/veth-\d+/g)
+      ?.map(String) ?? [];
+
+  test('pins the network namespace until it is closed', async () => {
+    const jail = await vassal({ network: POOL });
+    const { fd } = await fetch(jail);
+    tie(jail, 'veth-0');
+    const control = await vassal({ network: POOL });
+    tie(control, 'veth-1');
+    await jail.stop();
+    await control.stop();
+    await until('that of the other one has gone', () => !tied().includes('veth-1'), 20_000);
+    expect(tied()).toEqual(['veth-0']);
+    expect(hasVnetHeader(fd)).toBe(true);
+    closeSync(fd);
+    await until('this one has gone, too', () => tied().length === 0, 20_000);
+  });
+
+  test('and its network namespace are gone after 50 starts and stops', async () => {
+    for (let i = 0; i < 50; i += 1) {
+      const jail = await vassal({ network: POOL });
+      const { fd } = await fetch(jail);
+      tie(jail, `veth-${i}`);
+      await jail.stop();
+      closeSync(fd);
+    }
+    await until('all have gone', () => tied().length === 0, 30_000);
+    expect(await w.leaks()).toEqual([]);
+  }, 60_000);
 });
