@@ -5,9 +5,11 @@ import { libcCall } from './libc.ts';
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 
 export const EPOLLIN = 0x001;
 export const EPOLLPRI = 0x002;
+export const EPOLLOUT = 0x004;
 export const EPOLLONESHOT = 1 << 30;
 
 /** struct epoll_event is packed on x86_64 only (include/uapi/linux/eventpoll.h). */
@@ -23,6 +25,13 @@ const wait = libcCall<[epoll: number, events: Buffer, max: number, timeout: numb
   'int epoll_wait(int, void *, int, int)',
 );
 
+export interface EpollEntry {
+  readonly fd: number;
+  readonly events: number;
+  /** Unsigned, 32 bits. */
+  readonly token: number;
+}
+
 /** Opens an epoll descriptor. */
 export function openEpoll(): number {
   return create(EPOLL_CLOEXEC);
@@ -32,14 +41,20 @@ export function openEpoll(): number {
  * Adds `fd`; `token` (unsigned 32 bits) comes back from waitEpoll.
  * EEXIST: it is in already. EPERM: a descriptor that cannot be waited for, such as a regular file.
  */
-export function addToEpoll(
-  epoll: number,
-  entry: { readonly fd: number; readonly events: number; readonly token: number },
-): void {
+export function addToEpoll(epoll: number, entry: EpollEntry): void {
+  control(epoll, EPOLL_CTL_ADD, entry.fd, eventOf(entry));
+}
+
+/** Changes what a descriptor that is in already is waited for. ENOENT: it is not in. */
+export function changeInEpoll(epoll: number, entry: EpollEntry): void {
+  control(epoll, EPOLL_CTL_MOD, entry.fd, eventOf(entry));
+}
+
+function eventOf({ events, token }: EpollEntry): Buffer {
   const event = Buffer.alloc(EVENT_BYTES);
-  event.writeUInt32LE(entry.events >>> 0, 0);
-  event.writeUInt32LE(entry.token, TOKEN_OFFSET);
-  control(epoll, EPOLL_CTL_ADD, entry.fd, event);
+  event.writeUInt32LE(events >>> 0, 0);
+  event.writeUInt32LE(token, TOKEN_OFFSET);
+  return event;
 }
 
 /** Removes `fd`; one that was closed or removed before is no failure. */
@@ -59,6 +74,11 @@ export function epollBuffer(maxEvents: number): Buffer {
 /** The token of the event at `index` of what epoll_wait filled in. */
 export function tokenAt(events: Buffer, index: number): number {
   return events.readUInt32LE(index * EVENT_BYTES + TOKEN_OFFSET);
+}
+
+/** What of the event at `index` is there: bits as they were asked for, EPOLLERR (8) and EPOLLHUP (16). */
+export function eventsAt(events: Buffer, index: number): number {
+  return events.readUInt32LE(index * EVENT_BYTES);
 }
 
 /** Blocks until something is ready and returns the tokens; none when a signal interrupted it. */

@@ -1,0 +1,181 @@
+/**
+ * The router of unmodified uWSGI vassals (`tuntap-router-uwsgi = DEVICE SOCKET CIDR`), for the router's main thread:
+ * opens the socket that `tuntap-device = uwsgi0 SOCKET` of uWSGI connects to, and starts the thread that serves it.
+ *
+ * Who may connect can send packets, so the socket is 0600 by default: uWSGI connects as root, before its vassal
+ * becomes another user. Where others shall connect, a wider mode and the rights of the directory say who.
+ */
+import { closeSync, lstatSync, rmSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import type { Cidr } from '../firewall/prefix.ts';
+import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
+import { listenUnix } from '../linux/unix-socket.ts';
+import { type AddressOwner, Claims } from './uwsgi-claims.ts';
+import {
+  clientStats,
+  reasonTotals,
+  sharedCounters,
+  sharedNumbers,
+  type UwsgiClientStats,
+  type UwsgiReason,
+} from './uwsgi-counters.ts';
+import type { UwsgiChains, UwsgiDenials } from './uwsgi-forwarding.ts';
+import type { UwsgiLoopMessage, UwsgiLoopReport } from './uwsgi-loop.ts';
+import type { UwsgiWorkerData } from './uwsgi-worker.ts';
+
+const DEFAULT_SOCKET_MODE = 0o600;
+
+/** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
+const WORKER = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/router/uwsgi-worker.js' : './uwsgi-worker.js',
+  import.meta.url,
+);
+
+export interface UwsgiRouterSetting {
+  /** A tun without a header (IFF_TUN | IFF_NO_PI), not blocking. It stays the caller's: to be closed after close(). */
+  readonly device: number;
+  readonly socketPath: string;
+  /** 0600 if not given. */
+  readonly socketMode?: number;
+  /** The device's own address, and the mask of the network that vassals take theirs from. */
+  readonly network: Cidr;
+  readonly chains: UwsgiChains;
+  /** Addresses that already have an owner, as onOwner() told of them. */
+  readonly owners?: readonly AddressOwner[];
+  /** An address got its first owner, for good: to be kept for `owners`. */
+  readonly onOwner?: (owner: AddressOwner) => void;
+  /** The device was removed; no packet comes from it any more. `why` is an errno's name. */
+  readonly onDeviceGone?: (why: string) => void;
+  /** The thread failed, which is a bug. If not given, the error ends the process. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
+export interface UwsgiStats {
+  readonly clients: readonly UwsgiClientStats[];
+  /** Packets dropped and connections ended, by reason. */
+  readonly reasons: Readonly<Record<UwsgiReason, number>>;
+  /** Since the chains were set: how often each rule denied, `[rule + 1]`, and the policy at 0. */
+  readonly denials: { readonly in: readonly number[]; readonly out: readonly number[] };
+}
+
+export interface UwsgiRouter {
+  /** Replaces the chains; once it resolves, no packet meets the old ones. */
+  setChains(chains: UwsgiChains): Promise<void>;
+  stats(): UwsgiStats;
+  /** Disconnects all and removes the socket. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts to serve; resolves once the chains are in force.
+ * bad-config: the network is none for it. already-running, conflict: as listenUnix().
+ */
+export async function startUwsgiRouter(setting: UwsgiRouterSetting): Promise<UwsgiRouter> {
+  // The thread makes its own; here it tells what is wrong with the setting.
+  new Claims(setting.network, []);
+  const router = new RunningUwsgiRouter(setting);
+  await router.setChains(setting.chains);
+  return router;
+}
+
+class RunningUwsgiRouter implements UwsgiRouter {
+  readonly #setting: UwsgiRouterSetting;
+  readonly #listener: number;
+  readonly #inode: number;
+  readonly #wake: number;
+  readonly #worker: Worker;
+  readonly #ended: Promise<void>;
+  readonly #counters = sharedCounters();
+  readonly #applied = new Map<number, () => void>();
+  readonly #onExit: () => void;
+  #denials: UwsgiDenials = { in: sharedNumbers(1), out: sharedNumbers(1) };
+  #version = 0;
+  #isClosed = false;
+
+  constructor(setting: UwsgiRouterSetting) {
+    this.#setting = setting;
+    this.#listener = listenUnix(setting.socketPath, setting.socketMode ?? DEFAULT_SOCKET_MODE);
+    this.#inode = lstatSync(setting.socketPath).ino;
+    this.#wake = openEventfd();
+    const workerData: UwsgiWorkerData = {
+      device: setting.device,
+      listener: this.#listener,
+      wake: this.#wake,
+      network: setting.network,
+      owners: setting.owners ?? [],
+      counters: this.#counters,
+    };
+    // Its descriptors do not come from node:fs, so Node has nothing to warn of when it closes them.
+    this.#worker = new Worker(WORKER, { workerData, execArgv: [], trackUnmanagedFds: false });
+    this.#worker.on('message', (report: UwsgiLoopReport) => this.#hear(report));
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    // A worker that blocks in epoll_wait would keep process.exit waiting for ever.
+    this.#onExit = () => this.#tell({ type: 'end' });
+    process.once('exit', this.#onExit);
+  }
+
+  async setChains(chains: UwsgiChains): Promise<void> {
+    if (this.#isClosed) throw new Error('The router of uWSGI vassals is closed');
+    this.#version += 1;
+    const version = this.#version;
+    this.#denials = {
+      in: sharedNumbers(chains.in.rules.length + 1),
+      out: sharedNumbers(chains.out.rules.length + 1),
+    };
+    const applied = new Promise<void>((resolve) => this.#applied.set(version, resolve));
+    this.#tell({ type: 'chains', version, chains, denials: this.#denials });
+    await Promise.race([applied, this.#ended]);
+  }
+
+  stats(): UwsgiStats {
+    return {
+      clients: clientStats(this.#counters.clients),
+      reasons: reasonTotals(this.#counters.reasons),
+      denials: { in: [...this.#denials.in], out: [...this.#denials.out] },
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    process.removeListener('exit', this.#onExit);
+    this.#removeSocket();
+    this.#tell({ type: 'end' });
+    await this.#ended;
+    closeSync(this.#listener);
+    closeSync(this.#wake);
+  }
+
+  /** Unless another router has taken its place. */
+  #removeSocket(): void {
+    const { socketPath } = this.#setting;
+    const found = lstatSync(socketPath, { throwIfNoEntry: false });
+    if (found?.ino === this.#inode) rmSync(socketPath, { force: true });
+  }
+
+  #tell(message: UwsgiLoopMessage): void {
+    this.#worker.postMessage(message);
+    signalEventfd(this.#wake);
+  }
+
+  #hear(report: UwsgiLoopReport): void {
+    switch (report.type) {
+      case 'applied':
+        this.#applied.get(report.version)?.();
+        this.#applied.delete(report.version);
+        return;
+      case 'owner':
+        this.#setting.onOwner?.({ address: report.address, uid: report.uid });
+        return;
+      case 'device-gone':
+        this.#setting.onDeviceGone?.(report.why);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const { onFailure } = this.#setting;
+    if (!onFailure) throw error;
+    onFailure(error);
+  }
+}
