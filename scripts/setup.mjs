@@ -26,8 +26,10 @@ const PACKAGES = {
 };
 const TEST_PACKAGES = {
   e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
+  'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
   mount: ['/usr/bin/mount', '/bin/mount'],
   python3: ['/usr/bin/python3'],
+  'uwsgi-core': ['/usr/bin/uwsgi-core'],
   'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };
 const BENCH_PACKAGES = {
