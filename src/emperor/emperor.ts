@@ -8,8 +8,9 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
-import { EmperorError } from '../base/errors.ts';
+import { EmperorError, messageOf } from '../base/errors.ts';
 import { inParallel } from '../base/semaphore.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
 import { isAtRest } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import { ADOPTED_AT_ONCE, type Found, findJails } from './adopt.ts';
@@ -57,7 +58,15 @@ export class Emperor {
   async adopt(): Promise<readonly string[]> {
     const found = await findJails(this.#realm.vassalHost);
     await inParallel(found, ADOPTED_AT_ONCE, (one) => this.#adoptOne(one));
+    await this.#realm.network?.adopt(this.#running());
     return found.map(({ name }) => name);
+  }
+
+  /** What is known of the vassals that run. */
+  #running(): readonly VassalConfig[] {
+    return [...this.#realm.vassals.values()].flatMap(({ jail, applied }) =>
+      jail && applied ? [applied.config] : [],
+    );
   }
 
   async #adoptOne({ name, jail, welcome }: Found): Promise<void> {
@@ -96,8 +105,14 @@ export class Emperor {
     this.#sightings = this.#sightings.then(() =>
       this.#inSlices([...realm.entries.values()], (entry) => this.#resolveAgain(entry)),
     );
+    await this.#applyNetwork();
     await this.#host.setDirectories(realm.config.vassalDirectories);
     await this.#sightings;
+  }
+
+  async #applyNetwork(): Promise<void> {
+    const message = await this.#realm.network?.applySettings().catch(messageOf);
+    this.#realm.note({ kind: 'network', message: message ?? '', isActive: message !== undefined });
   }
 
   /** Files against what runs. */

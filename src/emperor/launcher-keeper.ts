@@ -23,6 +23,8 @@ export class LauncherKeeper {
   #isLeaving = false;
   /** Done once a launcher that is being started in place of a dead one is there. */
   #replacement: Promise<void> = Promise.resolve();
+  /** Called when a new one has taken the place of one that ended. */
+  onReplaced: () => void = () => {};
 
   /** Throws what startLauncher() throws. */
   static async open(options: {
@@ -90,6 +92,7 @@ export class LauncherKeeper {
       try {
         this.#running = await start(this.#setting);
         this.#follow(this.#running);
+        this.onReplaced();
         return;
       } catch (error) {
         this.#log.error(

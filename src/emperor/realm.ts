@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
 import { bootId } from '../linux/proc.ts';
 import { isAtRest } from '../vassal/state.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
@@ -17,6 +18,7 @@ import { Records } from './records.ts';
 import { type Entry, fileTextOf } from './roster.ts';
 import type { Settings } from './settings.ts';
 import { SurroundingsMaker } from './surroundings.ts';
+import type { VassalNetwork } from './vassal-network.ts';
 import { Waiters } from './waiters.ts';
 
 /** What run.ts opened for the vassals. */
@@ -24,6 +26,8 @@ export type RealmHost = Omit<
   VassalHost,
   | 'planJail'
   | 'commandLine'
+  | 'connectorOf'
+  | 'onGone'
   | 'onChange'
   | 'runDirectory'
   | 'backoff'
@@ -54,6 +58,8 @@ export class Realm {
   /** Names that an earlier emperor left, until their files have been looked at: they are not forgotten. */
   readonly unseen = new Set<string>();
   settings: Settings;
+  /** Null without `tuntap-router`. */
+  network: VassalNetwork | null = null;
 
   constructor(settings: Settings, host: RealmHost) {
     this.settings = settings;
@@ -63,13 +69,14 @@ export class Realm {
     this.identities = new IdentityStore({
       ...config,
       clock: host.clock,
-      writeDown: (write) => this.#writeDown(write),
+      writeDown: (write) => this.writeDown(write),
     });
     this.surroundings = new SurroundingsMaker({
       emperor: () => this.config,
       identities: this.identities,
       distros: this.distros,
       seccompFilter: host.seccompFilter,
+      networkOf: (vassal) => this.network?.jailNetworkOf(vassal) ?? null,
     });
     this.vassalHost = {
       ...host,
@@ -82,6 +89,8 @@ export class Realm {
       endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
+      connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
+      onGone: (name) => this.network?.detach(name),
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
     };
     for (const name of this.records.names()) this.unseen.add(name);
@@ -99,6 +108,12 @@ export class Realm {
 
   knows(name: string): boolean {
     return this.entries.has(name) || this.vassals.has(name);
+  }
+
+  /** What the file of a vassal says now, or its last good text; undefined for one without a file. */
+  wantedConfig(name: string): VassalConfig | undefined {
+    const desired = this.entries.get(name)?.desired;
+    return (desired?.kind === 'valid' ? desired.wanted : desired?.fallback)?.config;
   }
 
   /** The vassal of that name, a new one if there is none yet. */
@@ -128,7 +143,7 @@ export class Realm {
     if (!from) return;
     const { file, text, owner } = from;
     const finishedInBoot = isFinished ? bootId() : null;
-    this.#writeDown(() =>
+    this.writeDown(() =>
       this.records.write(vassal.name, {
         file,
         text,
@@ -156,7 +171,7 @@ export class Realm {
   }
 
   /** A full disk must not keep vassals from running, nor the emperor from leaving; what is lost is said. */
-  #writeDown(write: () => void): void {
+  writeDown(write: () => void): void {
     try {
       write();
       this.note({ kind: 'state-dir', message: '', isActive: false });
@@ -177,12 +192,13 @@ export class Realm {
     if (!vassal && !this.records.read(name)) return;
     this.vassals.delete(name);
     this.identities.give(name, null);
-    this.#writeDown(() => this.records.remove(name));
+    this.writeDown(() => this.records.remove(name));
     this.events.add('gone', { vassal: name });
   }
 
   #vassalChanged(vassal: Vassal, event: string): void {
     if (event === 'applied' || event === 'exited-final') this.record(vassal);
+    if (event === 'applied' && vassal.applied) this.network?.applyRules(vassal.applied.config);
     this.events.add(event === 'applied' ? 'applied' : 'state', {
       vassal: vassal.name,
       state: vassal.state,

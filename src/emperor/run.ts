@@ -22,6 +22,7 @@ import { Emperor } from './emperor.ts';
 import type { Governor } from './governor.ts';
 import { LauncherKeeper } from './launcher-keeper.ts';
 import { listDirectories } from './listing.ts';
+import { openNetwork } from './open-network.ts';
 import { findAside, removeAside } from './purge.ts';
 import { Realm } from './realm.ts';
 import { SettingsFile } from './settings.ts';
@@ -98,6 +99,8 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
     random: Math.random,
     seccompFilter: loadSeccompFilter(),
   });
+  realm.network = await openNetwork(realm, scope);
+  launcher.onReplaced = () => realm.network?.keepDevice();
   const emperor = new Emperor(realm, {
     reload: () => settingsFile.load(),
     readInclude: settingsFile.readInclude,
@@ -115,7 +118,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
     }),
     (open) => open.close(),
   );
-  const { done, quit } = departure({ emperor, watch, launcher, scope });
+  const { done, quit } = departure({ emperor, watch, launcher, realm, scope });
 
   const adopted = await emperor.adopt();
   if (adopted.length > 0) log.info({ vassals: adopted.length }, 'adopted what runs');
@@ -144,11 +147,12 @@ interface Open {
   readonly emperor: Emperor;
   readonly watch: VassalWatch;
   readonly launcher: LauncherKeeper;
+  readonly realm: Realm;
   readonly scope: Scope;
 }
 
 /** How the emperor leaves: with everything, or leaving its vassals to the next one. */
-function departure({ emperor, watch, launcher, scope }: Open): {
+function departure({ emperor, watch, launcher, realm, scope }: Open): {
   readonly done: Promise<void>;
   readonly quit: (options: { readonly stopVassals: boolean }) => Promise<void>;
 } {
@@ -161,6 +165,7 @@ function departure({ emperor, watch, launcher, scope }: Open): {
     watch.close();
     if (stopVassals) {
       await emperor.stopAll();
+      await realm.network?.quit();
       await launcher.quit();
     }
     emperor.release();

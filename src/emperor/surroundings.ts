@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import type { Leaves } from '../cgroup/membership.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
-import { type JailPlan, planJail, shellOf } from '../jail/plan.ts';
+import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
 import type { CommandLine } from '../vassal/command-process.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { DistroCache } from './distro-cache.ts';
@@ -27,17 +27,21 @@ export class SurroundingsMaker {
   readonly #identities: IdentityStore;
   readonly #distros: DistroCache;
   readonly #seccompFilter: Uint8Array;
+  readonly #networkOf: (config: VassalConfig) => JailNetwork | null;
 
   constructor(options: {
     readonly emperor: () => EmperorConfig;
     readonly identities: IdentityStore;
     readonly distros: DistroCache;
     readonly seccompFilter: Uint8Array;
+    /** Throws `conflict` where there is no address for it. */
+    readonly networkOf: (config: VassalConfig) => JailNetwork | null;
   }) {
     this.#emperor = options.emperor;
     this.#identities = options.identities;
     this.#distros = options.distros;
     this.#seccompFilter = options.seccompFilter;
+    this.#networkOf = options.networkOf;
   }
 
   /** Throws `bad-distro`, and `conflict` when no uid is left. */
@@ -67,7 +71,7 @@ export class SurroundingsMaker {
       tmpSizeBytes: config.tmpSizeBytes,
       runSizeBytes: config.runSizeBytes,
       dns: config.dns ?? hostNameServers(),
-      network: null,
+      network: this.#networkOf(config),
       hooks: config.execAsRoot,
       hookTimeoutMs: emperor.hookTimeoutMs,
       seccompFilter: this.#seccompFilter,

@@ -1,7 +1,7 @@
 /** router.sock: serves the calls of protocol.ts. */
 
 import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { shortPath } from '../base/socket-path.ts';
@@ -13,9 +13,19 @@ export type Handlers = {
   ) => RouterCalls[Call]['answer'] | Promise<RouterCalls[Call]['answer']>;
 };
 
+export interface Control {
+  /** Hears no more calls. */
+  close(): void;
+}
+
 /** Listens at `path`, which a dead router may have left; only root may connect. */
-export async function serveControl(path: string, handlers: Handlers): Promise<Server> {
-  const server = createServer((socket) => serve(socket, handlers));
+export async function serveControl(path: string, handlers: Handlers): Promise<Control> {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    serve(socket, handlers);
+  });
   rmSync(path, { force: true });
   const short = shortPath(path);
   try {
@@ -27,7 +37,12 @@ export async function serveControl(path: string, handlers: Handlers): Promise<Se
     short.close();
   }
   chmodSync(path, 0o600);
-  return server;
+  return {
+    close() {
+      server.close();
+      for (const socket of open) socket.end();
+    },
+  };
 }
 
 function serve(socket: Socket, handlers: Handlers): void {

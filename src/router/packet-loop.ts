@@ -18,6 +18,7 @@ import { addToEpoll, EPOLLIN, epollBuffer, removeFromEpoll, tokenAt } from '../l
 import { errnoName } from '../linux/errno.ts';
 import { drainEventfd } from '../linux/eventfd.ts';
 import { addressOf, fastCall, lastErrno } from '../linux/libc.ts';
+import { VNET_HEADER_BYTES } from '../linux/tun.ts';
 import {
   DROPPED,
   Forwarding,
@@ -27,7 +28,7 @@ import {
   type Networks,
   type PeerAddresses,
 } from './forwarding.ts';
-import { MAX_PACKET_BYTES, VNET_HEADER_BYTES } from './packet.ts';
+import { MAX_PACKET_BYTES } from './packet.ts';
 
 /** What the loop is told, in order. */
 export type LoopMessage =

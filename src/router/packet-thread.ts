@@ -20,7 +20,12 @@ export class PacketThread {
 
   constructor(ledger: string, onReport: (report: LoopReport) => void) {
     const workerData: PacketWorkerData = { epoll: openEpoll(), wake: this.#wake, ledger };
-    this.#worker = new Worker(WORKER, { workerData, execArgv: [] });
+    this.#worker = new Worker(WORKER, {
+      workerData,
+      execArgv: [],
+      // Descriptors come and go by system calls that Node does not see.
+      trackUnmanagedFds: false,
+    });
     this.#worker.on('message', onReport);
     this.ready = new Promise((resolve, reject) => {
       this.#worker.once('message', () => resolve());

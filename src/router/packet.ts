@@ -3,8 +3,6 @@
  * else is in it is the business of the two ends, so fragments and unknown protocols get the verdict of the whole.
  */
 
-/** struct virtio_net_hdr_mrg_rxbuf in front of each packet, by which 64 KB pass in one piece (TUNSETVNETHDRSZ). */
-export const VNET_HEADER_BYTES = 12;
 /** The largest packet of either family, with room for IPv6's own header. */
 export const MAX_PACKET_BYTES = 65_535 + 40;
 

@@ -8,22 +8,17 @@ import type { ChainName, DeviceRule } from '../firewall/rule.ts';
 import type { Traffic } from './counters.ts';
 import type { Denials } from './gates.ts';
 import type { Firewall, PeerSpec, Verdict } from './router.ts';
+import type { SelfTest } from './self-test.ts';
 
 /** Bumped whenever a word below changes its meaning. */
 export const ROUTER_PROTOCOL = 1;
-
-/** `gso`: packets of 64 KB in one piece. `plain`: the kernel cuts them first. */
-export type PacketMode = 'gso' | 'plain';
 
 export interface RouterWelcome {
   readonly protocol: number;
   readonly pid: number;
   readonly device: string;
-  /** True from the device's creation until the first `hello` that was answered so. */
+  /** True from the device's creation until `settled`. */
   readonly isNewDevice: boolean;
-  readonly mode: PacketMode;
-  /** Why it is not `gso`; null where it is. */
-  readonly modeReason: string | null;
 }
 
 export interface AttachRequest extends PeerSpec {
@@ -37,6 +32,9 @@ export interface PeerReport extends PeerSpec {
 }
 
 export interface RouterStatus {
+  readonly pid: number;
+  readonly device: string;
+  readonly packets: SelfTest;
   readonly traffic: Readonly<Record<string, Traffic>>;
   readonly denials: readonly Denials[];
   readonly memoryBytes: number;
@@ -46,6 +44,10 @@ export interface RouterStatus {
 /** Name → what is asked and what is answered. */
 export interface RouterCalls {
   readonly hello: { ask: null; answer: RouterWelcome };
+  /** The device is up, and what is to be done once for a new one has been done: finds out how packets go. */
+  readonly settled: { ask: null; answer: SelfTest };
+  /** The launcher is another one, and does not have the device's descriptor yet. */
+  readonly keep: { ask: null; answer: null };
   readonly firewall: { ask: Firewall; answer: null };
   readonly attach: { ask: AttachRequest; answer: null };
   readonly rules: { ask: { name: string; rules: readonly DeviceRule[] }; answer: null };

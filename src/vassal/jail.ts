@@ -27,6 +27,15 @@ export interface JailHost {
   readonly launcher: () => LauncherClient;
   /** run-dir/vassals */
   readonly runDirectory: string;
+  /** Called when the init of that name has ended: what is held of its namespaces outside keeps them alive. */
+  readonly onGone: (name: string) => void;
+}
+
+/** How a jail is made. */
+export interface Launch {
+  readonly plan: (leaves: Leaves, runDirectory: string) => JailPlan;
+  /** Connects what stands at its gate with the world outside; null where there is nothing to connect. */
+  readonly connect: ((welcome: Welcome, initSocket: string) => Promise<void>) | null;
 }
 
 const SIGKILL = 9;
@@ -70,6 +79,7 @@ export class Jail {
         this.#isDead = true;
         closeSync(identity.pidfd);
         this.init.close();
+        host.onGone(this.name);
         resolve();
         this.onDeath();
       });
@@ -99,19 +109,15 @@ export class Jail {
   }
 
   /**
-   * Makes the jail of `plan(leaves)` and passes its gate. Throws `jail-failed` with the sentence for the
+   * Makes the jail of `plan`, has it connected, and passes its gate. Throws `jail-failed` with the sentence for the
    * operator; removeRemains() is the caller's business then, since it may take long.
    */
-  static async launch(
-    host: JailHost,
-    name: string,
-    plan: (leaves: Leaves, runDirectory: string) => JailPlan,
-  ): Promise<Jail> {
+  static async launch(host: JailHost, name: string, launch: Launch): Promise<Jail> {
     const runDirectory = join(host.runDirectory, name);
     makeDirectory(runDirectory);
-    const jailPlan = plan(host.membership.create(name), runDirectory);
-    const { pid } = await host.launcher().launch(jailPlan);
-    return Jail.#pass(host, { name, pid }, jailPlan);
+    const plan = launch.plan(host.membership.create(name), runDirectory);
+    const { pid } = await host.launcher().launch(plan);
+    return Jail.#pass(host, { name, pid }, { plan, connect: launch.connect });
   }
 
   /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
@@ -128,17 +134,20 @@ export class Jail {
   static async #pass(
     host: JailHost,
     found: { name: string; pid: number },
-    plan: JailPlan,
+    { plan, connect }: { readonly plan: JailPlan; readonly connect: Launch['connect'] },
   ): Promise<Jail> {
     const pidfd = openPidfd(found.pid);
     let jail: Jail | undefined;
     try {
-      const init = await InitClient.connect(socketOf(host, found.name));
+      const socket = socketOf(host, found.name);
+      const init = await InitClient.connect(socket);
       jail = new Jail(host, { ...found, pidfd, init });
       // It lives, so its number was nobody else's when the pidfd was opened.
       if (init.peerPid() !== found.pid) throw mistaken(found.pid);
-      // Who it is is known from the launcher, so both go at once.
-      const [welcome] = await Promise.all([init.hello({ subscribe: true }), init.go(plan)]);
+      const greeting = init.hello({ subscribe: true });
+      if (connect) await connect(await greeting, socket);
+      // Who it is is known from the launcher, so both may go at once.
+      const [welcome] = await Promise.all([greeting, init.go(plan)]);
       jail.startedAtMs = welcome.startedAtMs;
       return jail;
     } catch (error) {

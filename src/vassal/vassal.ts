@@ -18,7 +18,7 @@ import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
 import { type CommandLine, CommandProcess } from './command-process.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
-import { Jail, type JailHost, removeRemains } from './jail.ts';
+import { Jail, type JailHost, type Launch, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
 import { Retry, type RetryHost } from './retry.ts';
 import type { VassalState } from './state.ts';
@@ -57,6 +57,8 @@ export interface VassalHost extends JailHost, RetryHost {
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
+  /** What connects its jail with the world outside; null where it has no network. */
+  readonly connectorOf: (config: VassalConfig) => Launch['connect'];
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied') => void;
 }
 
@@ -400,9 +402,10 @@ export class Vassal {
 
   async #makeJail(wanted: Wanted): Promise<void> {
     const applied = this.#next(wanted);
-    const jail = await Jail.launch(this.#host, this.name, (leaves, runDirectory) =>
-      this.#host.planJail(applied, leaves, runDirectory),
-    );
+    const jail = await Jail.launch(this.#host, this.name, {
+      plan: (leaves, runDirectory) => this.#host.planJail(applied, leaves, runDirectory),
+      connect: this.#host.connectorOf(applied.config),
+    });
     this.#command.reset();
     this.#take(jail);
     this.#note(applied);

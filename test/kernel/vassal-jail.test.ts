@@ -22,6 +22,7 @@ beforeAll(async () => {
     membership: w.membership,
     launcher: () => client,
     runDirectory: `${w.paths.run}/vassals`,
+    onGone: () => {},
   };
 });
 afterAll(async () => {
@@ -30,7 +31,10 @@ afterAll(async () => {
 });
 
 const launch = (name: string) =>
-  Jail.launch(host, name, (cgroup) => planJail(w.spec(name, { cgroup })));
+  Jail.launch(host, name, {
+    plan: (cgroup) => planJail(w.spec(name, { cgroup })),
+    connect: null,
+  });
 
 test('an init that hangs up and lives on is ended, so that its vassal can be started anew', async () => {
   const jail = await launch('deaf');

@@ -1,0 +1,280 @@
+/**
+ * The network of the vassals: which address each has, and that the router knows it. The router itself forwards
+ * without us; we tell it who is attached and what the firewall says, and tell it again whenever there is a new one.
+ */
+import { type Clock, delay } from '../base/clock.ts';
+import { EmperorError, messageOf } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { inParallel } from '../base/semaphore.ts';
+import type { EmperorConfig } from '../config/emperor-config.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
+import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
+import { type Cidr, networkOf, printCidr } from '../firewall/prefix.ts';
+import type { InterfaceAddress, JailNetwork } from '../jail/plan.ts';
+import type { AddressBook } from '../network/address-book.ts';
+import type { RouterClient } from '../router/client.ts';
+import type { AttachRequest, PeerReport, RouterStatus, RouterWelcome } from '../router/protocol.ts';
+import type { Firewall } from '../router/router.ts';
+import type { Launch } from '../vassal/jail.ts';
+import type { HostNetwork } from './host-network.ts';
+import { RouterKeeper, type RouterSetting } from './router-keeper.ts';
+
+export interface VassalNetworkHost {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly config: () => EmperorConfig;
+  readonly book: AddressBook;
+  readonly host: HostNetwork;
+  /** Path of a vassal's init.sock. */
+  readonly initSocketOf: (name: string) => string;
+}
+
+/** Packets that wait for the router in a vassal's device; with offloads each may be 64 KB. */
+const QUEUE_PACKETS = 500;
+const MTU = 1500;
+/** How many vassals are attached at once. */
+const ATTACHED_AT_ONCE = 256;
+/** A vassal that could not be attached to a new router is tried again after this long. */
+const RETRY_MS = 2000;
+
+export class VassalNetwork {
+  readonly #host: VassalNetworkHost;
+  readonly #keeper: RouterKeeper;
+  /** What should be attached, by name. */
+  readonly #specs: Map<string, AttachRequest>;
+
+  /** Starts or finds the router. Throws where that cannot be. */
+  static async open(host: VassalNetworkHost, setting: RouterSetting): Promise<VassalNetwork> {
+    const specs = new Map<string, AttachRequest>();
+    const { clock, log } = host;
+    const keeper = await RouterKeeper.open({
+      setting,
+      clock,
+      log,
+      prepare: async (client, welcome) => {
+        await host.host.prepare({ isNew: welcome.isNewDevice });
+        const { mode, reason } = await client.call('settled', null);
+        if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
+        await client.call('firewall', firewallOf(host));
+        await attachMissing({ host, client, specs });
+      },
+    });
+    return new VassalNetwork(host, { keeper, specs });
+  }
+
+  private constructor(
+    host: VassalNetworkHost,
+    parts: { readonly keeper: RouterKeeper; readonly specs: Map<string, AttachRequest> },
+  ) {
+    this.#host = host;
+    this.#keeper = parts.keeper;
+    this.#specs = parts.specs;
+  }
+
+  /** What the jail of a vassal gets; null for one without a device. Throws `conflict` where no address is left. */
+  jailNetworkOf(config: VassalConfig): JailNetwork | null {
+    if (!config.device) return null;
+    const { address, address6 } = this.#host.book.addressOf(config.name, config);
+    const { cidr4, cidr6 } = this.#host.host.cidrs;
+    return {
+      interface: config.device.name,
+      mtu: MTU,
+      queuePackets: QUEUE_PACKETS,
+      ipv4: interfaceAddress(address, cidr4, config.address !== null),
+      ipv6: interfaceAddress(address6, cidr6, config.address6 !== null),
+    };
+  }
+
+  /** What attaches a vassal that stands at its gate; null for one without a device. */
+  connectorOf(config: VassalConfig): Launch['connect'] {
+    if (!config.device) return null;
+    return async (welcome, init) => {
+      // Init still runs no instruction of the tenant's, so it is believed.
+      const found = {
+        address: addressIn(welcome.address),
+        address6: addressIn(welcome.address6),
+      };
+      this.#host.book.claim(config.name, found);
+      await this.#attach({
+        name: config.name,
+        init,
+        address4: found.address,
+        address6: found.address6,
+        rules: config.deviceRules,
+      });
+    };
+  }
+
+  async #attach(spec: AttachRequest): Promise<void> {
+    const client = await this.#keeper.client();
+    // A router that comes later attaches it as well.
+    this.#specs.set(spec.name, spec);
+    try {
+      await client.call('attach', spec);
+    } catch (error) {
+      this.#specs.delete(spec.name);
+      throw error;
+    }
+  }
+
+  /** A vassal has ended: as long as its device is held, its network namespace is. */
+  detach(name: string): void {
+    if (!this.#specs.delete(name)) return;
+    this.#tell((client) => client.call('detach', { name }));
+  }
+
+  /** Takes over what an earlier emperor attached: those that run stay as they are, the others go. */
+  async adopt(running: readonly VassalConfig[]): Promise<void> {
+    for (const config of running) {
+      if (!config.device) continue;
+      const { name, deviceRules } = config;
+      const { address, address6 } = this.#host.book.find(name);
+      this.#specs.set(name, {
+        name,
+        init: this.#host.initSocketOf(name),
+        address4: address,
+        address6,
+        rules: deviceRules,
+      });
+    }
+    const client = await this.#keeper.client();
+    for (const { name } of await client.call('peers', null)) {
+      if (!this.#specs.has(name)) await client.call('detach', { name });
+    }
+    await attachMissing({ host: this.#host, client, specs: this.#specs });
+  }
+
+  /** A vassal's own rules may have changed. */
+  applyRules({ name, deviceRules }: VassalConfig): void {
+    const spec = this.#specs.get(name);
+    const rules = deviceRules;
+    if (!spec || JSON.stringify(spec.rules) === JSON.stringify(rules)) return;
+    this.#specs.set(name, { ...spec, rules });
+    this.#tell((client) => client.call('rules', { name, rules }));
+  }
+
+  /** emperor.ini may say something else about firewall and NAT. Throws what keeps NAT from it. */
+  async applySettings(): Promise<void> {
+    this.#tell((client) => client.call('firewall', firewallOf(this.#host)));
+    await this.#host.host.applyNat();
+  }
+
+  /** The launcher was started anew. */
+  keepDevice(): void {
+    this.#tell((client) => client.call('keep', null));
+  }
+
+  /** Forgets address and totals of a vassal. */
+  forget(name: string): void {
+    this.#host.book.forget(name);
+    this.#specs.delete(name);
+    this.#tell((client) => client.call('forget', { name }));
+  }
+
+  /** The router, for questions; waits for one that is being started. */
+  router(): Promise<RouterClient> {
+    return this.#keeper.client();
+  }
+
+  /** Who it is; null while a new one is being started. */
+  get welcome(): RouterWelcome | null {
+    return this.#keeper.running?.welcome ?? null;
+  }
+
+  async status(): Promise<RouterStatus> {
+    return (await this.#keeper.client()).call('status', null);
+  }
+
+  /** Ends the router, with its device and NAT. */
+  async quit(): Promise<void> {
+    await this.#keeper.quit();
+    await this.#host.host.drop();
+  }
+
+  /** Lets go of the router, which lives on. */
+  close(): void {
+    this.#keeper.close();
+  }
+
+  /** Says something to the router that runs; one that is being started hears of it anyway. */
+  #tell(say: (client: RouterClient) => Promise<unknown>): void {
+    const running = this.#keeper.running;
+    if (!running) return;
+    say(running.client).catch((error) => {
+      if (error instanceof EmperorError && error.code === 'not-reachable') return;
+      this.#host.log.error({ error: messageOf(error) }, 'the router refused');
+    });
+  }
+}
+
+interface Attaching {
+  readonly host: VassalNetworkHost;
+  readonly client: RouterClient;
+  readonly specs: ReadonlyMap<string, AttachRequest>;
+}
+
+/** Attaches what the router does not know; one that cannot be delays no other, and is tried again. */
+async function attachMissing(attaching: Attaching): Promise<void> {
+  const { client, specs } = attaching;
+  const known = new Map((await client.call('peers', null)).map((peer) => [peer.name, peer]));
+  const missing = [...specs.values()].filter((spec) => !isAttached(spec, known.get(spec.name)));
+  await inParallel(missing, ATTACHED_AT_ONCE, (spec) => attachOne(attaching, spec));
+}
+
+async function attachOne({ host, client, specs }: Attaching, spec: AttachRequest): Promise<void> {
+  const { clock, log } = host;
+  try {
+    await client.call('attach', spec);
+  } catch (error) {
+    // A router that has ended is replaced, and its successor is told all.
+    if (error instanceof EmperorError && error.code === 'not-reachable') return;
+    log.warn(
+      { vassal: spec.name, error: messageOf(error) },
+      `it cannot be attached to the router, retrying in ${RETRY_MS} ms`,
+    );
+    void delay(clock, RETRY_MS).then(() => {
+      if (specs.get(spec.name) === spec) return attachOne({ host, client, specs }, spec);
+      return undefined;
+    });
+  }
+}
+
+function isAttached(spec: AttachRequest, peer: PeerReport | undefined): boolean {
+  return (
+    peer?.gone === null &&
+    isSame(spec.address4, peer.address4) &&
+    isSame(spec.address6, peer.address6) &&
+    JSON.stringify(spec.rules) === JSON.stringify(peer.rules)
+  );
+}
+
+function isSame(a: Address | null, b: Address | null): boolean {
+  return a === null || b === null ? a === b : isSameAddress(a, b);
+}
+
+function interfaceAddress(
+  address: Address | null,
+  cidr: Cidr | null,
+  isExact: boolean,
+): InterfaceAddress {
+  return {
+    address: address && printCidr({ address, length: cidr?.length ?? 32 }),
+    isExact,
+    gateway: cidr && printAddress(cidr.address),
+  };
+}
+
+/** The address in `192.168.0.2/24`. */
+function addressIn(text: string | null): Address | null {
+  return (text !== null && parseAddress(text.replace(/\/.*/, ''))) || null;
+}
+
+function firewallOf({ config, host }: VassalNetworkHost): Firewall {
+  const { firewallIn, firewallOut, firewallPolicy: policy } = config();
+  const network = (cidr: Cidr | null) => cidr && { prefix: networkOf(cidr), host: cidr.address };
+  return {
+    chains: { in: { rules: firewallIn, policy }, out: { rules: firewallOut, policy } },
+    network4: network(host.cidrs.cidr4),
+    network6: network(host.cidrs.cidr6),
+  };
+}

@@ -1,0 +1,31 @@
+/** The host's end of the router, such as emperor0: its addresses, and whether they can be there. */
+import { type Cidr, printCidr } from '../firewall/prefix.ts';
+import type { Run } from './run-tool.ts';
+
+const MTU = 1500;
+/** Packets of up to 64 KB wait here for the router; the default of 500 is little for many vassals. */
+const QUEUE_LENGTH = 1000;
+
+export interface HostDevice {
+  /** It exists. */
+  readonly device: string;
+  /** Null: the operator's own lines set it, or there is none. */
+  readonly cidr4: Cidr | null;
+  readonly cidr6: Cidr | null;
+}
+
+/** Brings the device up with its addresses, whatever of that was there before. Throws `exec-failed`. */
+export async function setUpHostDevice(
+  run: Run,
+  { device, cidr4, cidr6 }: HostDevice,
+): Promise<void> {
+  // Without link-local addresses nothing is sent by the device that no vassal asked for.
+  const lines = [
+    `link set dev ${device} mtu ${MTU} txqueuelen ${QUEUE_LENGTH} addrgenmode none`,
+    ...(cidr4 ? [`addr replace ${printCidr(cidr4)} dev ${device}`] : []),
+    // Nobody else is on a tun who could have the address, so it is good at once.
+    ...(cidr6 ? [`addr replace ${printCidr(cidr6)} dev ${device} nodad`] : []),
+    `link set dev ${device} up`,
+  ];
+  await run(['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+}

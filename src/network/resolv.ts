@@ -1,0 +1,78 @@
+/** Name servers of the host, for vassals that name none: those of resolv.conf(5) that can be reached from a vassal. */
+import { readFileSync, statSync } from 'node:fs';
+import { isErrno } from '../base/errors.ts';
+import { parseAddress } from '../firewall/address.ts';
+import { contains, networkOf, parseCidr } from '../firewall/prefix.ts';
+
+/** systemd-resolved listens at 127.0.0.53 and writes down there which servers it asks (systemd-resolved(8)). */
+const FILES = { own: '/etc/resolv.conf', upstream: '/run/systemd/resolve/resolv.conf' } as const;
+
+export interface NameServers {
+  /** Those that a vassal can ask. */
+  readonly servers: readonly string[];
+  /** Those of the host that a vassal with a network of its own cannot ask: loopback and link-local ones. */
+  readonly unreachable: readonly string[];
+}
+
+/** Reads them anew only where the file was changed: this is asked at each start of a vassal. */
+export function hostNameServers(files: { own: string; upstream: string } = FILES): NameServers {
+  const signature = `${lookOf(files.own)} ${lookOf(files.upstream)}`;
+  if (known?.signature !== signature) {
+    const value = nameServersOf({ own: textOf(files.own), upstream: textOf(files.upstream) });
+    known = { signature, value };
+  }
+  return known.value;
+}
+
+let known: { readonly signature: string; readonly value: NameServers } | undefined;
+
+/** `upstream` counts only where none of `own` can be reached. Pure. */
+export function nameServersOf(texts: {
+  readonly own: string;
+  readonly upstream: string;
+}): NameServers {
+  const own = serversIn(texts.own);
+  const reachable = own.filter(isReachable);
+  const unreachable = own.filter((server) => !isReachable(server));
+  const servers = reachable.length > 0 ? reachable : serversIn(texts.upstream).filter(isReachable);
+  return { servers, unreachable };
+}
+
+/** Every server once. */
+function serversIn(text: string): readonly string[] {
+  const found = [...text.matchAll(/^nameserver[ \t]+(\S+)/gm)].flatMap(
+    ([, server]) => server ?? [],
+  );
+  return [...new Set(found)];
+}
+
+const HERE = ['127.0.0.0/8', '0.0.0.0/8', '::/127', 'fe80::/10'].map((text) => {
+  const cidr = parseCidr({ text, offset: 0 });
+  if ('fault' in cidr) throw new Error(`${text} is no network`);
+  return networkOf(cidr);
+});
+
+/** Addresses with a zone (`fe80::1%eth0`) mean a device that a vassal does not have. */
+function isReachable(server: string): boolean {
+  const address = parseAddress(server);
+  return address !== undefined && !HERE.some((network) => contains(network, address));
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return '';
+    throw error;
+  }
+}
+
+function lookOf(file: string): string {
+  try {
+    const { dev, ino, size, mtimeMs } = statSync(file);
+    return `${file}:${dev}:${ino}:${size}:${mtimeMs}`;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return file;
+    throw error;
+  }
+}

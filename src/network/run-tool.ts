@@ -1,0 +1,49 @@
+/** Runs the host's own tools (ip, nft), in whatever network namespace we are in. */
+import { execa } from 'execa';
+import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
+
+/** Runs a program with `input` at its stdin, and returns what it says. Throws `exec-failed` or `not-supported`. */
+export type Run = (command: readonly string[], input?: string) => Promise<string>;
+
+/** Any of them is done in milliseconds, unless the kernel holds a lock for long. */
+const TIMEOUT_MS = 30_000;
+/** Where the tools are, whatever the emperor's own PATH. */
+export const SHELL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const PACKAGES: Readonly<Record<string, string>> = { ip: 'iproute2', nft: 'nftables' };
+
+export const runTool: Run = async (command, input = '') => {
+  const [program = '', ...args] = command;
+  const { failed, code, stdout, stderr, shortMessage, timedOut } = await execa(program, args, {
+    input,
+    reject: false,
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+    stripFinalNewline: false,
+    env: { PATH: SHELL_PATH, LC_ALL: 'C' },
+    extendEnv: false,
+  });
+  if (!failed) return stdout;
+  const what = `Cannot run \`${command.join(' ')}\``;
+  if (isErrno({ code }, 'ENOENT')) {
+    const fix = PACKAGES[program] ? `; \`apt-get install ${PACKAGES[program]}\`` : '';
+    throw new EmperorError('not-supported', `${what}: there is no ${program}${fix}`);
+  }
+  const reason = timedOut ? `not done after ${TIMEOUT_MS / 1000} s` : firstLine(stderr);
+  throw new EmperorError('exec-failed', `${what}: ${reason || shortMessage}`);
+};
+
+function firstLine(text: string): string {
+  return text.trim().split('\n', 1)[0] ?? '';
+}
+
+/** Parses what a tool prints as JSON: `ip -j` prints nothing where there is nothing. */
+export function parseToolJson(text: string): unknown {
+  if (text.trim() === '') return [];
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new EmperorError('exec-failed', `Cannot read what a tool says: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,23 @@
+/** The router as a program: what emperor/router-keeper.ts starts. */
+import { parseArgs } from 'node:util';
+import { systemClock } from '../base/clock.ts';
+import { RouterProcess } from './router-process.ts';
+
+const { device, socket, launcher, ledger, plain } = parseArgs({
+  options: {
+    device: { type: 'string', default: '' },
+    socket: { type: 'string', default: '' },
+    launcher: { type: 'string', default: '' },
+    ledger: { type: 'string', default: '' },
+    plain: { type: 'boolean', default: false },
+  },
+}).values;
+
+// What is made here is root's alone.
+process.umask(0o077);
+process.title = `emperor-router ${device}`;
+await RouterProcess.start({
+  ...{ device, socket, launcher, ledger },
+  isPlain: plain,
+  clock: systemClock,
+});

@@ -1,0 +1,169 @@
+/**
+ * The router as a process: what serves router.sock.
+ *
+ * Theory of operation. The control thread (this one) serves calls and fetches the tuns of vassals from their inits;
+ * the packets' thread forwards. The host's device lives in the launcher's store as long as the launcher does, and the
+ * vassals' tuns live in their inits. So a router that is killed loses nothing but the rules and who is attached, which
+ * the emperor tells the next one. Calls about one vassal are served one after another, those about different ones at
+ * the same time: a vassal whose init does not answer delays nobody.
+ */
+import { closeSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import type { Patience } from '../jail/ask-for-descriptor.ts';
+import { fetchTun } from '../jail/fetch-descriptor.ts';
+import { Poller } from '../linux/poller.ts';
+import { setOffload, TCP_OFFLOADS } from '../linux/tun.ts';
+import { type Control, type Handlers, serveControl } from './control.ts';
+import { HostTun } from './host-tun.ts';
+import { openLedger } from './ledger.ts';
+import { PacketThread } from './packet-thread.ts';
+import { type AttachRequest, ROUTER_PROTOCOL } from './protocol.ts';
+import { Router } from './router.ts';
+import { type SelfTest, selfTest } from './self-test.ts';
+
+export interface RouterProcessSetting {
+  readonly device: string;
+  /** Path of router.sock. */
+  readonly socket: string;
+  /** Path of launcher.sock. */
+  readonly launcher: string;
+  /** Path of the ledger of totals. */
+  readonly ledger: string;
+  /** Has the kernel cut packets, whatever it could do. */
+  readonly isPlain: boolean;
+  readonly clock: Clock;
+}
+
+/** An init that does not answer by then is not attached. */
+const FETCH_DEADLINE_MS = 5000;
+const UNTRIED: SelfTest = { mode: 'plain', reason: 'not tried yet' };
+const TOLD_PLAIN: SelfTest = { mode: 'plain', reason: 'the operator says so' };
+
+export class RouterProcess {
+  readonly #setting: RouterProcessSetting;
+  readonly #patience: Patience;
+  readonly #hostTun: HostTun;
+  readonly #thread: PacketThread;
+  readonly #router: Router;
+  readonly #queues = new Map<string, Promise<unknown>>();
+  #packets: SelfTest = UNTRIED;
+  #control: Control | null = null;
+
+  /** Opens the host's device and serves; the process ends by the call `end`. */
+  static async start(setting: RouterProcessSetting): Promise<void> {
+    const { clock, device, launcher } = setting;
+    const patience = { poller: Poller.start(), clock, deadlineMs: FETCH_DEADLINE_MS };
+    const hostTun = await HostTun.open(device, launcher, patience);
+    const thread = new PacketThread(setting.ledger, (report) => router.hear(report));
+    // Without it there is no router: ends the process, and the emperor starts another.
+    thread.onFailure((error) => {
+      throw error;
+    });
+    const router = new Router(openLedger(setting.ledger), (message) => thread.tell(message));
+    await thread.ready;
+    router.attachHost(hostTun.fd);
+    const self = new RouterProcess(setting, { patience, hostTun, thread, router });
+    self.#control = await serveControl(setting.socket, self.#handlers());
+  }
+
+  private constructor(
+    setting: RouterProcessSetting,
+    parts: {
+      readonly patience: Patience;
+      readonly hostTun: HostTun;
+      readonly thread: PacketThread;
+      readonly router: Router;
+    },
+  ) {
+    this.#setting = setting;
+    this.#patience = parts.patience;
+    this.#hostTun = parts.hostTun;
+    this.#thread = parts.thread;
+    this.#router = parts.router;
+  }
+
+  #handlers(): Handlers {
+    const router = this.#router;
+    return {
+      hello: () => ({
+        protocol: ROUTER_PROTOCOL,
+        pid: process.pid,
+        device: this.#setting.device,
+        isNewDevice: this.#hostTun.isNew,
+      }),
+      settled: () => this.#settle(),
+      keep: () => nothing(this.#hostTun.keep()),
+      firewall: (firewall) => nothing(router.setFirewall(firewall)),
+      attach: (request) => this.#inOrder(request.name, () => this.#attach(request)),
+      rules: ({ name, rules }) =>
+        this.#inOrder(name, async () => nothing(router.setRules(name, rules))),
+      detach: ({ name }) => this.#inOrder(name, async () => nothing(router.detach(name))),
+      forget: ({ name }) => this.#inOrder(name, async () => nothing(router.forget(name))),
+      peers: () => router.peers(),
+      status: () => ({
+        pid: process.pid,
+        device: this.#setting.device,
+        packets: this.#packets,
+        traffic: router.traffic(),
+        denials: router.denials(),
+        memoryBytes: process.memoryUsage.rss(),
+        cpuSeconds: cpuSeconds(),
+      }),
+      judge: (questions) => questions.map(({ chain, packet }) => router.judge(chain, packet)),
+      end: ({ andDevice }) => this.#end(andDevice),
+    };
+  }
+
+  /** Works off what concerns one vassal in the order in which it came. */
+  #inOrder<T>(name: string, act: () => Promise<T>): Promise<T> {
+    const before = this.#queues.get(name) ?? Promise.resolve();
+    const result = before.then(act);
+    const settled = result.catch(() => {
+      // Told to whoever asked.
+    });
+    this.#queues.set(name, settled);
+    void settled.then(() => {
+      if (this.#queues.get(name) === settled) this.#queues.delete(name);
+    });
+    return result;
+  }
+
+  async #settle(): Promise<SelfTest> {
+    await this.#hostTun.settle();
+    this.#packets = this.#setting.isPlain ? TOLD_PLAIN : selfTest(this.#hostTun.fd);
+    return this.#packets;
+  }
+
+  async #attach({ init, ...spec }: AttachRequest): Promise<null> {
+    const { fd } = await fetchTun(init, this.#patience);
+    try {
+      setOffload(fd, this.#packets.mode === 'gso' ? TCP_OFFLOADS : 0);
+      this.#router.attach(spec, fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return null;
+  }
+
+  async #end(andDevice: boolean): Promise<null> {
+    if (andDevice) await this.#hostTun.drop();
+    // After the answer has gone; with the last thing closed the process ends.
+    this.#setting.clock.after(0, () => {
+      this.#control?.close();
+      this.#patience.poller.close();
+      void this.#thread.end();
+    });
+    return null;
+  }
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** What is done and answered by nothing. */
+function nothing(done: Promise<unknown> | unknown): Promise<null> | null {
+  return done instanceof Promise ? done.then(() => null) : null;
+}
