@@ -284,7 +284,8 @@ export function planJail(spec: JailSpec): JailPlan {
     namespaces: spec.namespaces,
     steps: [
       ...planHolds(spec),
-      { op: 'private' },
+      // Without a mount namespace of its own these would be the launcher's.
+      ...(has('fs') ? [{ op: 'private' } as const] : []),
       { op: 'home', source: spec.home, uid: spec.uid, gid: spec.gid },
       ...(has('fs') ? planMounts(spec) : []),
       ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),

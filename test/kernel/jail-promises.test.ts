@@ -77,6 +77,14 @@ describe('the root directory', () => {
     });
   });
 
+  test('M26: whoever enters its mount namespace stands in its distro, and finds no way to the host', async () => {
+    const jail = await vassal();
+    const enter = ['--mount', `--target=${jail.pid}`, '/bin/looks'];
+    const seen = execFileSync('nsenter', enter, { encoding: 'utf8' }).split('\n');
+    const roots = seen.filter((line) => line.startsWith('root ')).map((line) => line.slice(5));
+    expect(roots.toSorted()).toEqual(readdirSync(w.tinyDistro()).toSorted());
+  });
+
   test('M26: holds no mount of the host, in the table of mounts either', async () => {
     const jail = await vassal();
     const table = readFileSync(`/proc/${jail.pid}/mountinfo`, 'utf8').trim().split('\n');

@@ -134,6 +134,8 @@ int attach_main(int argc, char **argv);
 /* The descriptors that the launcher leaves to an init. */
 #define INIT_PLAN_FD 3
 #define INIT_REPORT_FD 4
+/* Where the host's tree is mounted below the base, which is the working directory that the launcher leaves (mounts.c). */
+#define BASE_HOST "host"
 
 /* ── init: shared state (init.c) ────────────────────────────────────────────────────────────── */
 
@@ -151,6 +153,7 @@ struct init {
   uid_t uid;
   bool is_pid1;
   bool is_placed; /* was born in its own cgroup */
+  int base_fd; /* the mount below the host's tree, before the pivot */
   int root_fd; /* the new root's mount, before the pivot */
   int lock_fd, listen_fd, epoll_fd, signal_fd;
   int tun_fd; /* -1: the vassal has no network */

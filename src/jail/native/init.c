@@ -25,7 +25,7 @@
 #include "emperor-init.h"
 
 struct init self = {
-  .root_fd = -1, .lock_fd = -1, .listen_fd = -1, .epoll_fd = -1, .signal_fd = -1, .tun_fd = -1};
+  .base_fd = -1, .root_fd = -1, .lock_fd = -1, .listen_fd = -1, .epoll_fd = -1, .signal_fd = -1, .tun_fd = -1};
 struct failure failure;
 
 bool fail(int error, const char *format, ...) {
@@ -50,6 +50,8 @@ static bool guard(void) {
   fcntl(INIT_PLAN_FD, F_SETFD, FD_CLOEXEC);
   fcntl(INIT_REPORT_FD, F_SETFD, FD_CLOEXEC);
   umask(022);
+  self.base_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (self.base_fd < 0 || chdir("/") < 0) return false;
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return false;
   /* All three stay taken for good, so that no other descriptor can be one of them. */
@@ -95,6 +97,7 @@ int init_main(bool is_placed) {
   }
   munmap(bytes, size);
   close(INIT_PLAN_FD);
+  if (self.base_fd >= 0) close(self.base_fd);
   gate_passed();
   return loop_run();
 }

@@ -2,6 +2,11 @@
  * The launcher's own mount namespace, kept small: cloning a vassal copies every mount in it. It follows the
  * host's mounts (slave), less those that container engines, snaps and sessions pile up by the thousand and
  * no vassal needs. Nothing on the host is touched by a detach in here.
+ *
+ * Its root is a base: a mount that holds nothing but the directory on which the host's tree is mounted. The launcher
+ * sees that tree as / (chroot) and stands on the base with its working directory, and so does every clone of it. A
+ * vassal covers the base with its distro and detaches the host's tree (steps-mount.c): pivot_root(2) would look at
+ * each task of the machine for that (docs/decisions/0013).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -90,12 +96,20 @@ void mounts_prune(void) {
   }
 }
 
+/* Moves the host's tree onto a new root. That is mounted on /proc for a moment, since this is always there. */
+static bool lay_base(void) {
+  const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  return mount("base", "/proc", "tmpfs", flags, "nr_inodes=4,mode=0700") == 0 && chdir("/proc") == 0 &&
+         mkdir(BASE_HOST, 0700) == 0 && sys_pivot_root(".", BASE_HOST) == 0 &&
+         mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0 && chroot(BASE_HOST) == 0;
+}
+
 /* Returns a descriptor that signals EPOLLPRI whenever the mounts change. */
 int mounts_open(char **directories, int count) {
   for (int i = 0; i < count && keep_count < MAX_KEEP; i++)
     if (realpath(directories[i], keep[keep_count])) keep_count++;
   if (unshare(CLONE_NEWNS) < 0) return -1;
-  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return -1;
+  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || !lay_base()) return -1;
   mountinfo = launcher_map(MAX_MOUNTINFO);
   if (!mountinfo) return -1;
   mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);

@@ -189,12 +189,19 @@ static bool step_read_only(const struct step *step) {
   return is_done || fail(error, "%s", target);
 }
 
-/* The new root becomes /; the old one, stacked below it, is detached and with it every host path. */
+/*
+ * The new root covers the base, and the host's tree beside it is detached, and with it every host path: no mount is
+ * left but the new root's and the base, which is empty and which nothing leads to. For a process in here that is what
+ * pivot_root(2) does; that holds the machine's mount lock while it looks at each task for one with the old root.
+ */
 static bool step_pivot(void) {
-  if (fchdir(self.root_fd) < 0 || sys_pivot_root(".", ".") < 0) return fail(errno, "/");
-  if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) return fail(errno, "the old root");
+  bool is_attached = sys_move_mount(self.root_fd, "", self.base_fd, "", MOVE_EMPTY_BOTH) == 0;
+  if (!is_attached || fchdir(self.base_fd) < 0 || umount2(BASE_HOST, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+    return fail(errno, "the old root");
+  if (fchdir(self.root_fd) < 0 || chroot(".") < 0) return fail(errno, "/");
+  close(self.base_fd);
   close(self.root_fd);
-  self.root_fd = -1;
+  self.base_fd = self.root_fd = -1;
   return true;
 }
 

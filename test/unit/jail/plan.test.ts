@@ -79,7 +79,7 @@ describe('planJail()', () => {
 
   test('has no mount step without the fs namespace', () => {
     const ops = opsOf({ ...SPEC, namespaces: ['pid', 'net'] });
-    for (const op of ['root', 'proc', 'tmpfs', 'bind', 'pivot', 'hostname'] as const) {
+    for (const op of ['private', 'root', 'proc', 'tmpfs', 'bind', 'pivot', 'hostname'] as const) {
       expect(ops).not.toContain(op);
     }
     expect(ops).toContain('loopback');
