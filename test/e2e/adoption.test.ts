@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { readIfThere, TestEmperor, until } from '../support/emperor.ts';
 import { allPids, commandOf, isAlive } from '../support/proc.ts';
 
@@ -102,21 +103,6 @@ describe('the next emperor', () => {
     expect(emperor.cli('thaw', 'iced').status).toBe(0);
   });
 
-  test('D5: starts the last good text after a reboot with a broken file, and says so', async () => {
-    emperor.apply('blog', SLEEP);
-    emperor.write('blog', '[vassal]\ncomand = sleep 1\n');
-    await until('the broken file is seen', () => !status('blog').config.valid);
-    const { pid } = status('blog');
-    await emperor.signal('SIGKILL');
-    // As a reboot does: nothing runs any more, the state directory is still there.
-    process.kill(pid ?? 0, 'SIGKILL');
-    await emperor.start();
-    emperor.wait('blog', 'running');
-    expect(status('blog')).toMatchObject({ config: { valid: false }, state: 'running' });
-    expect(status('blog').processes[0]?.command).toEqual(['sleep', '1000']);
-    expect(emperor.output).toMatch(/refused.*comand/);
-  });
-
   test('never makes a second copy, whatever the moment of the kill', async () => {
     const names = Array.from({ length: 12 }, (_, i) => `v${i}`);
     for (let round = 0; round < 8; round += 1) {
@@ -200,6 +186,72 @@ describe('the next emperor', () => {
     emperor.remove('old');
     emperor.wait('old', 'gone');
     expect(isAlive(pid ?? 0)).toBe(false);
+  });
+});
+
+describe('after a reboot', () => {
+  test('D5: everybody runs as before, with the same uid; a file that is broken by its last good text, which is said', async () => {
+    emperor.apply('blog', SLEEP);
+    emperor.apply('shop', '[vassal]\ncommand = sleep 2000\nhostname = till\n');
+    emperor.write('shop', '[vassal]\ncomand = sleep 3000\n');
+    await until('the broken file is seen', () => !status('shop').config.valid);
+    const before = ['blog', 'shop'].map(status);
+    await emperor.reboot();
+    for (const { name } of before) emperor.wait(name, 'running');
+    const after = ['blog', 'shop'].map(status);
+    const lasting = ({ name, uid, gid, hostname, config }: VassalStatus) => {
+      const { sha256, appliedSha256, valid } = config;
+      return { name, uid, gid, hostname, sha256, appliedSha256, valid };
+    };
+    expect(after.map(lasting)).toEqual(before.map(lasting));
+    expect(after.map(({ config }) => config.valid)).toEqual([true, false]);
+    expect(commandsOf(['blog', 'shop'])).toEqual(['sleep 1000', 'sleep 2000']);
+    for (const [at, { pid }] of after.entries()) expect(pid).not.toBe(before[at]?.pid);
+    expect(emperor.output).toMatch(/refused.*comand/);
+    expect([...runningInits()].sort()).toEqual(['blog', 'shop']);
+  });
+
+  test('a broken emperor.ini starts nothing and is told with its line; mended, everybody runs as before', async () => {
+    emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
+    await until('the class is known', () => 'emperor-ini-applied' in emperor.stats().counters);
+    emperor.apply('blog', `${SLEEP}class = small\n`);
+    const { uid } = status('blog');
+    emperor.writeIni({ ini: 'vasals = nowhere' });
+    await expect(emperor.reboot()).rejects.toThrow(/emperor\.ini:\d+:1: error.*`vasals`/);
+    expect(runningInits()).toEqual([]);
+    emperor.writeIni({ sections: '[class small]\nhostname = tiny\n' });
+    await emperor.start();
+    emperor.wait('blog', 'running');
+    expect(status('blog')).toMatchObject({ hostname: 'tiny', uid });
+  });
+
+  test('what had run to its end runs again, what an operator stopped does not', async () => {
+    emperor.apply('once', "[vassal]\ncommand = sh -c 'echo x >> runs'\nrestart = never\n");
+    emperor.wait('once', 'stopped');
+    emperor.apply('held', SLEEP);
+    expect(emperor.cli('stop', 'held').status).toBe(0);
+    const runs = () => readFileSync(join(emperor.directory, 'homes/once/runs'), 'utf8');
+    expect(runs()).toBe('x\n');
+    await emperor.reboot();
+    await until('it has run again', () => runs() === 'x\nx\n');
+    emperor.wait('once', 'stopped');
+    expect(status('held')).toMatchObject({ state: 'stopped', pid: null });
+    expect(emperor.cli('start', 'held').status).toBe(0);
+    emperor.wait('held', 'running');
+  });
+
+  test('a file that was removed meanwhile is not run, and its uid stays its own', async () => {
+    emperor.apply('gone', SLEEP);
+    const { uid } = status('gone');
+    const file = readFileSync(emperor.file('gone'), 'utf8');
+    await emperor.signal('SIGKILL');
+    emperor.remove('gone');
+    await emperor.reboot();
+    emperor.apply('new', SLEEP);
+    expect(emperor.list().map(({ name }) => name)).toEqual(['new']);
+    expect(status('new').uid).not.toBe(uid);
+    emperor.apply('gone', file);
+    expect(status('gone').uid).toBe(uid);
   });
 });
 

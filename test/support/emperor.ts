@@ -3,7 +3,7 @@
  * started and spoken to as a user does it. Everything is gone after close().
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { EmperorError } from '../../src/base/errors.ts';
+import { EmperorError, isErrno } from '../../src/base/errors.ts';
 import { parseWait } from '../../src/cli/commands/wait.ts';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
 import { askNow } from './api-now.ts';
@@ -62,6 +62,7 @@ export class TestEmperor {
   readonly cgroup: string;
   /** What the daemon is started through. */
   readonly #wrapper: readonly string[];
+  #boots = 0;
   #daemon: ChildProcess | null = null;
   #output = '';
 
@@ -105,7 +106,7 @@ ${options.sections ?? ''}
   async start(...args: readonly string[]): Promise<void> {
     const daemon = spawn(
       'ip',
-      ['netns', 'exec', this.netns, ...this.#wrapper, BINARY, 'run', '--ini', this.ini, ...args],
+      ['netns', 'exec', this.netns, ...this.#machine(), BINARY, 'run', '--ini', this.ini, ...args],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } },
     );
     this.#daemon = daemon;
@@ -119,6 +120,28 @@ ${options.sections ?? ''}
       if (daemon.exitCode !== null) throw new Error(`the emperor ended: ${this.#output}`);
       return /^ready$/m.test(this.#output);
     });
+  }
+
+  #machine(): readonly string[] {
+    return this.#boots === 0 ? this.#wrapper : [...this.#wrapper, ...withBootId(this.#bootId)];
+  }
+
+  get #bootId(): string {
+    return join(this.directory, 'boot_id');
+  }
+
+  /**
+   * What a reboot of the machine is to the emperor: at once everything has ended, cgroups and run-dir are empty, and the
+   * next start is in another boot. For few vassals: all end at once.
+   */
+  async reboot(): Promise<void> {
+    await this.signal('SIGKILL');
+    await this.#killRemains();
+    rmSync(join(this.directory, 'run'), { recursive: true });
+    for (const path of this.#cgroups()) rmdirSync(path);
+    this.#boots += 1;
+    writeFileSync(this.#bootId, `${randomUUID()}\n`);
+    await this.start();
   }
 
   /** Sends a signal to the daemon and waits for its end. */
@@ -175,7 +198,7 @@ ${options.sections ?? ''}
     return join(this.directory, 'run/emperor.sock');
   }
 
-  /** By the API, as the next three. */
+  /** By the API, as those that follow. */
   status(name: string): VassalStatus {
     return askNow(this.socket, 'status', name);
   }
@@ -186,6 +209,11 @@ ${options.sections ?? ''}
 
   stats(): EmperorStats {
     return askNow(this.socket, 'stats');
+  }
+
+  /** Returns when every directory has been read anew. */
+  rescan(): void {
+    askNow(this.socket, 'rescan');
   }
 
   file(name: string): string {
@@ -233,8 +261,7 @@ ${options.sections ?? ''}
       }
     } finally {
       if (this.#daemon?.exitCode === null) this.#daemon.kill('SIGKILL');
-      for (const pid of this.#remains()) process.kill(pid, 'SIGKILL');
-      await until('what was left is killed', () => this.#remains().length === 0);
+      await this.#killRemains();
       execFileSync('ip', ['netns', 'del', this.netns]);
       rmSync(this.directory, { recursive: true, force: true });
       for (const path of this.#cgroups()) rmdirSync(path);
@@ -249,6 +276,11 @@ ${options.sections ?? ''}
       // The test has told it to end already.
       if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
     }
+  }
+
+  async #killRemains(): Promise<void> {
+    for (const pid of this.#remains()) killIfAlive(pid);
+    await until('what was left is killed', () => this.#remains().length === 0);
   }
 
   /** Launchers and processes of vassals. */
@@ -277,6 +309,21 @@ function seeingOnly(mount: string): readonly string[] {
   const script =
     'mount -t tmpfs none /sys/fs/cgroup && mkdir -p "$0" && mount -t cgroup -o freezer none "$0" && exec "$@"';
   return ['sh', '-c', script, mount];
+}
+
+/** Shows the text of `file` as the id of the boot, in the mount namespace that `ip netns exec` makes. */
+function withBootId(file: string): readonly string[] {
+  const script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
+  return ['sh', '-c', script, file];
+}
+
+/** It may end with its pid namespace first. */
+function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
 }
 
 export function readIfThere(path: string): string {
