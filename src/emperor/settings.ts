@@ -208,25 +208,3 @@ function textOf(path: string): string {
   if (fault) throw new Error(`line ${fault.line}: ${fault.message}; ${fault.hint}`);
   return bytes.toString('utf8');
 }
-
-/** Name servers of the host, for vassals that name none. */
-export function hostNameServers(): readonly string[] {
-  try {
-    const { mtimeMs, ino } = statSync(RESOLV_CONF);
-    const signature = `${ino}:${mtimeMs}`;
-    if (nameServers?.signature !== signature) nameServers = { signature, servers: readServers() };
-    return nameServers.servers;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
-
-const RESOLV_CONF = '/etc/resolv.conf';
-/** Asked for at each start of a vassal, and hardly ever changed. */
-let nameServers: { readonly signature: string; readonly servers: readonly string[] } | undefined;
-
-function readServers(): readonly string[] {
-  const text = readFileSync(RESOLV_CONF, 'utf8');
-  return [...text.matchAll(/^nameserver\s+(\S+)/gm)].flatMap(([, server]) => server ?? []);
-}

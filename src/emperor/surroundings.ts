@@ -7,11 +7,11 @@ import type { Leaves } from '../cgroup/membership.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
+import { hostNameServers } from '../network/resolv.ts';
 import type { CommandLine } from '../vassal/command-process.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { DistroCache } from './distro-cache.ts';
 import type { IdentityStore } from './identity-store.ts';
-import { hostNameServers } from './settings.ts';
 
 const INNER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -70,7 +70,8 @@ export class SurroundingsMaker {
       cgroup: leaves,
       tmpSizeBytes: config.tmpSizeBytes,
       runSizeBytes: config.runSizeBytes,
-      dns: config.dns ?? hostNameServers(),
+      dns:
+        config.dns ?? hostNameServers()[emperor.namespaces.includes('net') ? 'reachable' : 'own'],
       network: this.#networkOf(config),
       hooks: config.execAsRoot,
       hookTimeoutMs: emperor.hookTimeoutMs,

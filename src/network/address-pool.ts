@@ -5,9 +5,10 @@
  */
 import { EmperorError } from '../base/errors.ts';
 import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
-import { type Cidr, contains, parseCidr, printCidr } from '../firewall/prefix.ts';
+import { type Cidr, contains, printCidr } from '../firewall/prefix.ts';
 import { FamilyPool, type Holding, type Source } from './family-pool.ts';
 import { HostRange } from './host-range.ts';
+import { parseNetwork } from './parse-network.ts';
 
 /** One address of each family at most; null where there is none. */
 export interface Addresses {
@@ -260,21 +261,16 @@ function keyOf({ family }: Address): Key {
   return family === 4 ? 'address' : 'address6';
 }
 
-const UNUSABLE: readonly (readonly [network: string, what: string])[] = [
+const UNUSABLE = [
   ['0.0.0.0/8', 'it means "this network"'],
   ['127.0.0.0/8', 'it is a loopback address'],
   ['224.0.0.0/3', 'it is a multicast or reserved address'],
   ['::/127', 'it is the unspecified or the loopback address'],
   ['fe80::/10', 'it is a link-local address'],
   ['ff00::/8', 'it is a multicast address'],
-];
+].map(([text = '', fault]) => ({ network: parseNetwork(text), fault }));
 
 /** Why no system can have `address` for its own; undefined if one can. */
 function faultOf(address: Address): string | undefined {
-  return UNUSABLE.find(([network]) => {
-    const cidr = parseCidr({ text: network, offset: 0 });
-    if ('fault' in cidr) throw new Error(`${network} is no network`);
-    const { address: first, length } = cidr;
-    return contains({ ...first, length }, address);
-  })?.[1];
+  return UNUSABLE.find(({ network }) => contains(network, address))?.fault;
 }

@@ -6,12 +6,8 @@
  * own firewall decides there. What other tables drop by their policy (Docker, ufw) is for preflight.ts to find.
  */
 import { strict as assert } from 'node:assert';
+import type { Nat, NatDeny } from '../config/network.ts';
 import { type Prefix, printPrefix } from '../firewall/prefix.ts';
-
-/** What vassals never reach by NAT: a network, or a port of any host. */
-export type NatDeny =
-  | { readonly network: Prefix }
-  | { readonly protocol: 'tcp' | 'udp'; readonly port: number };
 
 export interface NatSpec {
   /** The router's device; the table is named after it. */
@@ -21,7 +17,7 @@ export interface NatSpec {
   /** The networks of the vassals, of both families and all devices. */
   readonly pools: readonly Prefix[];
   /** `auto`: packets may leave by every device that is not ours. */
-  readonly uplink: 'auto' | { readonly device: string };
+  readonly uplink: Exclude<Nat, 'off'>;
   readonly deny: readonly NatDeny[];
 }
 
@@ -92,7 +88,7 @@ function lines(rules: readonly string[]): string {
 }
 
 function denial(item: NatDeny): string {
-  if ('port' in item) return `${item.protocol} dport ${item.port} counter drop`;
+  if ('protocol' in item) return `${item.protocol} dport ${item.port} counter drop`;
   return `${wordOf(item.network)} daddr ${printPrefix(item.network)} counter drop`;
 }
 

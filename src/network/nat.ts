@@ -1,4 +1,5 @@
 /** NAT of the host for vassals: the table is put and dropped by nft, forwarding is switched on. */
+import { EmperorError } from '../base/errors.ts';
 import { dropTable, type NatSpec, natTable } from './nat-table.ts';
 import type { Run } from './run-tool.ts';
 
@@ -7,9 +8,14 @@ export async function putNat(run: Run, spec: NatSpec): Promise<void> {
   await run(['nft', '-f', '-'], natTable(spec));
 }
 
-/** Removes the table of the router with that device, if it is there. */
+/** Removes the table of the router with that device, if it is there. Throws `exec-failed`. */
 export async function dropNat(run: Run, device: string): Promise<void> {
-  await run(['nft', '-f', '-'], dropTable(device));
+  try {
+    await run(['nft', '-f', '-'], dropTable(device));
+  } catch (error) {
+    // Without nft there is none of ours.
+    if (!(error instanceof EmperorError) || error.code !== 'not-supported') throw error;
+  }
 }
 
 /** A file below /proc/sys/net and what is to be written there. */

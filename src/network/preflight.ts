@@ -138,17 +138,17 @@ function fixOf(
   );
 }
 
-/** `dns` of emperor.ini, if it names any, is what counts. */
+/** `configured`: what emperor.ini names itself, which counts if there is any. Pure. */
 export function judgeNameServers(
-  { servers, unreachable }: NameServers,
-  configured: readonly string[] | null,
+  { own, reachable }: NameServers,
+  configured: readonly string[],
 ): NetworkFinding {
   const topic = 'name servers';
-  const inUse = configured ?? servers;
+  const inUse = configured.length > 0 ? configured : reachable;
   if (inUse.length > 0) return { topic, verdict: 'ok', message: inUse.join(', '), fix: null };
   const message =
-    unreachable.length === 0
+    own.length === 0
       ? 'the host has none'
-      : `the host asks ${unreachable.join(', ')}, which vassals cannot reach`;
+      : `the host asks ${own.join(', ')}, which vassals cannot reach`;
   return { topic, verdict: 'warning', message, fix: 'set `dns` in emperor.ini' };
 }

@@ -2,16 +2,17 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isErrno } from '../base/errors.ts';
 import { parseAddress } from '../firewall/address.ts';
-import { contains, networkOf, parseCidr } from '../firewall/prefix.ts';
+import { contains } from '../firewall/prefix.ts';
+import { parseNetwork } from './parse-network.ts';
 
 /** systemd-resolved listens at 127.0.0.53 and writes down there which servers it asks (systemd-resolved(8)). */
 const FILES = { own: '/etc/resolv.conf', upstream: '/run/systemd/resolve/resolv.conf' } as const;
 
 export interface NameServers {
-  /** Those that a vassal can ask. */
-  readonly servers: readonly string[];
-  /** Those of the host that a vassal with a network of its own cannot ask: loopback and link-local ones. */
-  readonly unreachable: readonly string[];
+  /** Those that the host asks: for a vassal that shares the host's network. */
+  readonly own: readonly string[];
+  /** Those that a vassal with a network of its own can ask: no loopback and no link-local ones. */
+  readonly reachable: readonly string[];
 }
 
 /** Reads them anew only where the file was changed: this is asked at each start of a vassal. */
@@ -33,9 +34,8 @@ export function nameServersOf(texts: {
 }): NameServers {
   const own = serversIn(texts.own);
   const reachable = own.filter(isReachable);
-  const unreachable = own.filter((server) => !isReachable(server));
-  const servers = reachable.length > 0 ? reachable : serversIn(texts.upstream).filter(isReachable);
-  return { servers, unreachable };
+  if (reachable.length > 0) return { own, reachable };
+  return { own, reachable: serversIn(texts.upstream).filter(isReachable) };
 }
 
 /** Every server once. */
@@ -46,11 +46,7 @@ function serversIn(text: string): readonly string[] {
   return [...new Set(found)];
 }
 
-const HERE = ['127.0.0.0/8', '0.0.0.0/8', '::/127', 'fe80::/10'].map((text) => {
-  const cidr = parseCidr({ text, offset: 0 });
-  if ('fault' in cidr) throw new Error(`${text} is no network`);
-  return networkOf(cidr);
-});
+const HERE = ['127.0.0.0/8', '0.0.0.0/8', '::/127', 'fe80::/10'].map(parseNetwork);
 
 /** Addresses with a zone (`fe80::1%eth0`) mean a device that a vassal does not have. */
 function isReachable(server: string): boolean {

@@ -9,7 +9,7 @@ import { printable } from '../printable.ts';
 import { iniFileOf } from '../settings.ts';
 
 export async function run({ globals }: Call): Promise<number> {
-  const findings = judgeMachine(gatherFacts(iniFileOf(globals.ini)));
+  const findings = judgeMachine(await gatherFacts(iniFileOf(globals.ini)));
   if (globals.json) printJson(findings);
   else print(renderFindings(findings, paintFor(globals)));
   return findings.some(({ verdict }) => verdict === 'problem') ? EXIT.no : EXIT.done;

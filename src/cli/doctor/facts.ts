@@ -2,11 +2,24 @@
 import type { NamespaceName } from '../../config/kinds/lists.ts';
 import type { ListedDistro } from '../../distro/keep.ts';
 import type { Capability } from '../../linux/capabilities.ts';
+import type { ForwardDrop } from '../../network/preflight.ts';
+import type { NameServers } from '../../network/resolv.ts';
 
 export type Namespace = Exclude<NamespaceName, 'cgroup'>;
 
 /** Null where something works, else why it does not. */
 export type Failure = string | null;
+
+export interface NetworkFacts {
+  /** Of the router, such as emperor0. */
+  readonly device: string;
+  readonly hasNat: boolean;
+  /** Base chains of other firewalls; or why they are not known. */
+  readonly forwardDrops: readonly ForwardDrop[] | Error;
+  readonly nameServers: NameServers;
+  /** Those that emperor.ini names. */
+  readonly dns: readonly string[];
+}
 
 export interface Facts {
   readonly uid: number;
@@ -20,6 +33,8 @@ export interface Facts {
   readonly seccompActions: readonly string[];
   readonly leases: readonly { readonly directory: string; readonly failure: Failure }[];
   readonly tun: Failure;
+  /** Null where emperor.ini names no router. */
+  readonly network: NetworkFacts | null;
   readonly inotifyInstances: number | null;
   readonly inotifyWatches: number | null;
   readonly openFiles: number | null;

@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../base/clock.ts';
 import { EmperorError, messageOf } from '../../base/errors.ts';
 import { membershipMount } from '../../cgroup/membership-mount.ts';
+import type { EmperorConfig } from '../../config/emperor-config.ts';
 import { listDistros } from '../../distro/keep.ts';
 import { NATIVE_DIRECTORY } from '../../jail/start-launcher.ts';
 import {
@@ -28,8 +29,11 @@ import {
 import { readUnderLease } from '../../linux/lease.ts';
 import { openBeneath } from '../../linux/openat2.ts';
 import { readProc } from '../../linux/proc.ts';
+import { gatherForwardDrops } from '../../network/preflight.ts';
+import { hostNameServers } from '../../network/resolv.ts';
+import { runTool } from '../../network/run-tool.ts';
 import { defaultSettings, loadSettings, type OpenSettings } from '../settings.ts';
-import type { Facts, Failure, Namespace } from './facts.ts';
+import type { Facts, Failure, Namespace, NetworkFacts } from './facts.ts';
 
 const UNSHARE_FLAGS: Readonly<Record<Namespace, readonly string[]>> = {
   fs: ['--mount'],
@@ -40,7 +44,7 @@ const UNSHARE_FLAGS: Readonly<Record<Namespace, readonly string[]>> = {
 };
 const BUILDERS = ['/usr/bin/mmdebstrap', '/usr/sbin/debootstrap'];
 
-export function gatherFacts(iniFile: string | undefined): Facts {
+export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
   const { settings, configErrors } = openSettings(iniFile);
   const { distrosDirectory, vassalDirectories } = settings.config;
   return {
@@ -62,6 +66,7 @@ export function gatherFacts(iniFile: string | undefined): Facts {
     seccompActions: (readProc('/proc/sys/kernel/seccomp/actions_avail') ?? '').trim().split(' '),
     leases: leasesIn(vassalDirectories),
     tun: attempt(() => closeSync(openSync('/dev/net/tun', constants.O_RDWR))),
+    network: await gatherNetwork(settings.config),
     inotifyInstances: numberIn('/proc/sys/fs/inotify/max_user_instances'),
     inotifyWatches: numberIn('/proc/sys/fs/inotify/max_user_watches'),
     openFiles: hardLimit('Max open files'),
@@ -76,6 +81,17 @@ export function gatherFacts(iniFile: string | undefined): Facts {
     nowMs: systemClock.now(),
     builtMs: statSync(fileURLToPath(import.meta.url)).mtimeMs,
   };
+}
+
+async function gatherNetwork(config: EmperorConfig): Promise<NetworkFacts | null> {
+  if (!config.router) return null;
+  const { device } = config.router;
+  const forwardDrops = await gatherForwardDrops(runTool, device).catch((error: unknown) => {
+    if (error instanceof EmperorError) return error;
+    throw error;
+  });
+  const hasNat = config.nat !== 'off';
+  return { device, hasNat, forwardDrops, nameServers: hostNameServers(), dns: config.dns };
 }
 
 function openSettings(iniFile: string | undefined): {

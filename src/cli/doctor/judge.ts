@@ -1,4 +1,5 @@
 /** What the facts mean for an emperor here, with the fix. Pure. */
+import { judgeForwarding, judgeNameServers } from '../../network/preflight.ts';
 import type { Facts, Namespace } from './facts.ts';
 
 export interface Finding {
@@ -19,6 +20,7 @@ export function judgeMachine(facts: Facts): readonly Finding[] {
     judgeSeccomp(facts),
     ...judgeLeases(facts),
     judgeTun(facts),
+    ...judgeNetwork(facts),
     judgeInotify(facts),
     judgeNumber('open files', facts.openFiles, 16_384, {
       remedy: 'raise `LimitNOFILE` of the service, or `ulimit -n`',
@@ -122,6 +124,17 @@ function judgeTun({ tun }: Facts): Finding {
   if (tun === null) return ok('tun', '/dev/net/tun works');
   const fix = '`modprobe tun`, or give this container /dev/net/tun';
   return warning('tun', `/dev/net/tun: ${tun}; vassals cannot have a network`, fix);
+}
+
+function judgeNetwork({ network }: Facts): readonly Finding[] {
+  if (network === null) return [];
+  const { device, hasNat, forwardDrops, nameServers, dns } = network;
+  const servers = judgeNameServers(nameServers, dns);
+  if (forwardDrops instanceof Error) {
+    const fix = '`apt-get install nftables`, or set `nat = off`';
+    return [servers, ...(hasNat ? [problem('nat', forwardDrops.message, fix)] : [])];
+  }
+  return [servers, ...judgeForwarding(forwardDrops, device)];
 }
 
 function judgeInotify({ inotifyInstances, inotifyWatches }: Facts): Finding {

@@ -1,7 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { renderFindings } from '../../../src/cli/commands/doctor.ts';
-import type { Facts } from '../../../src/cli/doctor/facts.ts';
+import type { Facts, NetworkFacts } from '../../../src/cli/doctor/facts.ts';
 import { judgeMachine } from '../../../src/cli/doctor/judge.ts';
+import type { ForwardDrop } from '../../../src/network/preflight.ts';
+
+const NETWORK: NetworkFacts = {
+  device: 'emperor0',
+  hasNat: true,
+  forwardDrops: [],
+  nameServers: { own: ['192.0.2.1'], reachable: ['192.0.2.1'] },
+  dns: [],
+};
+const DOCKER: ForwardDrop = {
+  chain: 'ip filter FORWARD',
+  keeper: 'docker',
+  acceptsFrom: false,
+  acceptsTo: true,
+};
 
 const SOUND: Facts = {
   uid: 0,
@@ -13,6 +28,7 @@ const SOUND: Facts = {
   seccompActions: ['kill_process', 'errno', 'allow'],
   leases: [{ directory: '/vassals', failure: null }],
   tun: null,
+  network: NETWORK,
   inotifyInstances: 128,
   inotifyWatches: 65_536,
   openFiles: 1_048_576,
@@ -60,6 +76,13 @@ describe('every fault is told with a fix', () => {
     ['seccomp', 'problem', { seccompActions: ['allow'] }],
     ['leases', 'warning', { leases: [{ directory: '/nfs', failure: 'EINVAL' }] }],
     ['tun', 'warning', { tun: 'ENOENT' }],
+    [
+      'name servers',
+      'warning',
+      { network: { ...NETWORK, nameServers: { own: ['127.0.0.53'], reachable: [] } } },
+    ],
+    ['nat', 'problem', { network: { ...NETWORK, forwardDrops: new Error('there is no nft') } }],
+    ['forwarding', 'warning', { network: { ...NETWORK, forwardDrops: [DOCKER] } }],
     ['inotify', 'warning', { inotifyInstances: 1 }],
     ['open files', 'warning', { openFiles: 1024 }],
     ['processes', 'warning', { pidMax: 32_768 }],
@@ -75,6 +98,11 @@ describe('every fault is told with a fix', () => {
     const findings = worst(changes);
     expect(findings).toMatchObject([{ topic, verdict }]);
     expect(findings[0]?.fix).toMatch(/\w{3}/);
+  });
+
+  test('no nft where nothing asks for NAT: nothing', () => {
+    const network = { ...NETWORK, hasNat: false, forwardDrops: new Error('there is no nft') };
+    expect(worst({ network })).toEqual([]);
   });
 
   test('an unusable distro, with what is wrong with it', () => {
