@@ -8,7 +8,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
-import { EmperorError, messageOf } from '../base/errors.ts';
+import { EmperorError } from '../base/errors.ts';
 import { inParallel } from '../base/semaphore.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { isAtRest } from '../vassal/state.ts';
@@ -105,14 +105,9 @@ export class Emperor {
     this.#sightings = this.#sightings.then(() =>
       this.#inSlices([...realm.entries.values()], (entry) => this.#resolveAgain(entry)),
     );
-    await this.#applyNetwork();
+    await realm.network?.applySettings();
     await this.#host.setDirectories(realm.config.vassalDirectories);
     await this.#sightings;
-  }
-
-  async #applyNetwork(): Promise<void> {
-    const message = await this.#realm.network?.applySettings().catch(messageOf);
-    this.#realm.note({ kind: 'network', message: message ?? '', isActive: message !== undefined });
   }
 
   /** Files against what runs. */

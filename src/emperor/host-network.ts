@@ -67,10 +67,9 @@ export class HostNetwork {
     }
     const found = await readDeviceCidrs(this.#run, this.#device);
     this.#cidrs = { cidr4: cidr4 ?? found.cidr4, cidr6: cidr6 ?? found.cidr6 };
-    await this.applyNat();
   }
 
-  /** Makes, replaces or removes the table of NAT. */
+  /** Makes, replaces or removes the table of NAT. Throws `exec-failed` and `not-supported`. */
   async applyNat(): Promise<void> {
     const { nat, natDeny, uwsgiRouters } = this.#config();
     if (nat === 'off') return dropNat(this.#run, this.#device);

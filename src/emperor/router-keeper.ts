@@ -28,6 +28,8 @@ export type Prepare = (client: RouterClient, welcome: RouterWelcome) => Promise<
 const PROGRAM = join(import.meta.dirname, '../../dist/router/main.js');
 /** A router that cannot be started is tried again after this long. */
 const RETRY_MS = 1000;
+/** Who needs a router that is not there is told after this long. */
+const PATIENCE_MS = 5000;
 const START_TIMEOUT_MS = 10_000;
 const POLL_MS = 5;
 
@@ -36,43 +38,48 @@ interface Running {
   readonly welcome: RouterWelcome;
 }
 
+export interface RouterKeeperOptions {
+  readonly setting: RouterSetting;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly prepare: Prepare;
+  /** Told why there is no router, and null once there is one. */
+  readonly onTrouble: (message: string | null) => void;
+}
+
 export class RouterKeeper {
-  readonly #setting: RouterSetting;
-  readonly #log: Log;
-  readonly #clock: Clock;
-  readonly #prepare: Prepare;
+  readonly #options: RouterKeeperOptions;
   #isLeaving = false;
   #running: Running | null = null;
   #ready: Promise<Running>;
+  /** Why there is none. */
+  #trouble = 'it has not been started yet';
 
-  /** Throws where the first router cannot be started or prepared. */
-  static async open(options: {
-    readonly setting: RouterSetting;
-    readonly log: Log;
-    readonly clock: Clock;
-    readonly prepare: Prepare;
-  }): Promise<RouterKeeper> {
+  /** Resolves once the first attempt was made; a router that cannot be started is tried again and again. */
+  static async open(options: RouterKeeperOptions): Promise<RouterKeeper> {
     const keeper = new RouterKeeper(options);
-    await keeper.#ready;
+    await keeper.#firstAttempt;
     return keeper;
   }
 
-  private constructor(options: {
-    readonly setting: RouterSetting;
-    readonly log: Log;
-    readonly clock: Clock;
-    readonly prepare: Prepare;
-  }) {
-    this.#setting = options.setting;
-    this.#log = options.log;
-    this.#clock = options.clock;
-    this.#prepare = options.prepare;
-    this.#ready = this.#begin();
+  readonly #firstAttempt: Promise<void>;
+
+  private constructor(options: RouterKeeperOptions) {
+    this.#options = options;
+    let attempted: () => void = () => {};
+    this.#firstAttempt = new Promise((resolve) => {
+      attempted = resolve;
+    });
+    this.#ready = this.#begin(attempted);
   }
 
-  /** The router that runs, once there is one. */
+  /** The router that runs; waits for one that is being started, and throws `not-reachable` if that takes long. */
   async client(): Promise<RouterClient> {
-    return (await this.#ready).client;
+    if (this.#running) return this.#running.client;
+    const late = delay(this.#options.clock, PATIENCE_MS).then(() => {
+      throw new EmperorError('not-reachable', `Cannot reach the router: ${this.#trouble}`);
+    });
+    return (await Promise.race([this.#ready, late])).client;
   }
 
   /** The router that runs now; null while a new one is being started. */
@@ -99,10 +106,30 @@ export class RouterKeeper {
     this.#running?.client.close();
   }
 
-  async #begin(): Promise<Running> {
-    const running = await start(this.#setting, this.#clock);
+  async #begin(attempted: () => void): Promise<Running> {
+    const { clock, log, onTrouble } = this.#options;
+    for (;;) {
+      try {
+        const running = await this.#attempt();
+        onTrouble(null);
+        attempted();
+        return running;
+      } catch (error) {
+        if (this.#isLeaving) throw error;
+        this.#trouble = messageOf(error);
+        onTrouble(this.#trouble);
+        log.error({ error: this.#trouble }, `there is no router, retrying in ${RETRY_MS} ms`);
+        attempted();
+        await delay(clock, RETRY_MS);
+      }
+    }
+  }
+
+  async #attempt(): Promise<Running> {
+    const { setting, clock, prepare } = this.#options;
+    const running = await start(setting, clock);
     try {
-      await this.#prepare(running.client, running.welcome);
+      await prepare(running.client, running.welcome);
     } catch (error) {
       running.client.close();
       throw error;
@@ -115,25 +142,11 @@ export class RouterKeeper {
   #lost(pid: number): void {
     this.#running = null;
     if (this.#isLeaving) return;
-    this.#log.warn({ pid }, 'the router ended; starting a new one');
-    this.#ready = this.#replace();
-    // Whoever waits for it hears of a failure; nobody else has to.
+    this.#options.log.warn({ pid }, 'the router ended; starting a new one');
+    this.#trouble = 'it ended, and a new one is being started';
+    this.#ready = this.#begin(() => {});
+    // Whoever waits for it hears of it; nobody else has to.
     this.#ready.catch(() => {});
-  }
-
-  async #replace(): Promise<Running> {
-    for (;;) {
-      try {
-        return await this.#begin();
-      } catch (error) {
-        if (this.#isLeaving) throw error;
-        this.#log.error(
-          { error: messageOf(error) },
-          `the router cannot be started, retrying in ${RETRY_MS} ms`,
-        );
-        await delay(this.#clock, RETRY_MS);
-      }
-    }
   }
 }
 

@@ -25,6 +25,8 @@ export interface VassalNetworkHost {
   readonly config: () => EmperorConfig;
   readonly book: AddressBook;
   readonly host: HostNetwork;
+  /** Told why there is no router, or no NAT; null once there is. */
+  readonly onTrouble: (part: 'router' | 'nat', message: string | null) => void;
   /** Path of a vassal's init.sock. */
   readonly initSocketOf: (name: string) => string;
 }
@@ -43,7 +45,7 @@ export class VassalNetwork {
   /** What should be attached, by name. */
   readonly #specs: Map<string, AttachRequest>;
 
-  /** Starts or finds the router. Throws where that cannot be. */
+  /** Starts or finds the router; where that cannot be, it is tried again and again. */
   static async open(host: VassalNetworkHost, setting: RouterSetting): Promise<VassalNetwork> {
     const specs = new Map<string, AttachRequest>();
     const { clock, log } = host;
@@ -51,8 +53,10 @@ export class VassalNetwork {
       setting,
       clock,
       log,
+      onTrouble: (message) => host.onTrouble('router', message),
       prepare: async (client, welcome) => {
         await host.host.prepare({ isNew: welcome.isNewDevice });
+        await applyNat(host);
         const { mode, reason } = await client.call('settled', null);
         if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
         await client.call('firewall', firewallOf(host));
@@ -123,7 +127,10 @@ export class VassalNetwork {
     this.#tell((client) => client.call('detach', { name }));
   }
 
-  /** Takes over what an earlier emperor attached: those that run stay as they are, the others go. */
+  /**
+   * Takes over what an earlier emperor attached: those that run stay as they are, the others go. Where there is no
+   * router, the next one attaches those that run.
+   */
   async adopt(running: readonly VassalConfig[]): Promise<void> {
     for (const config of running) {
       if (!config.device) continue;
@@ -137,7 +144,8 @@ export class VassalNetwork {
         rules: deviceRules,
       });
     }
-    const client = await this.#keeper.client();
+    const client = this.#keeper.running?.client;
+    if (!client) return;
     for (const { name } of await client.call('peers', null)) {
       if (!this.#specs.has(name)) await client.call('detach', { name });
     }
@@ -153,10 +161,10 @@ export class VassalNetwork {
     this.#tell((client) => client.call('rules', { name, rules }));
   }
 
-  /** emperor.ini may say something else about firewall and NAT. Throws what keeps NAT from it. */
+  /** emperor.ini may say something else about firewall and NAT. */
   async applySettings(): Promise<void> {
     this.#tell((client) => client.call('firewall', firewallOf(this.#host)));
-    await this.#host.host.applyNat();
+    await applyNat(this.#host);
   }
 
   /** The launcher was started anew. */
@@ -205,6 +213,11 @@ export class VassalNetwork {
       this.#host.log.error({ error: messageOf(error) }, 'the router refused');
     });
   }
+}
+
+/** Without NAT vassals still reach the host and each other. */
+async function applyNat({ host, onTrouble }: VassalNetworkHost): Promise<void> {
+  onTrouble('nat', await host.applyNat().then(() => null, messageOf));
 }
 
 interface Attaching {
