@@ -4,11 +4,15 @@ import { constants } from 'node:os';
 /** Second names of a number; errno(3) and strace use EAGAIN and EOPNOTSUPP. */
 const SYNONYMS: ReadonlySet<string> = new Set(['EWOULDBLOCK', 'ENOTSUP']);
 
-const NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.errno)
+/** What Node has no name for: EBADFD is what a tun says whose device is gone. */
+const UNKNOWN_TO_NODE = [[77, 'EBADFD']] as const;
+
+const NAMES: ReadonlyMap<number, string> = new Map([
+  ...UNKNOWN_TO_NODE,
+  ...Object.entries(constants.errno)
     .filter(([name]) => !SYNONYMS.has(name))
     .map(([name, number]) => [number, name] as const),
-);
+]);
 
 /** Returns the name of an errno, such as `ENOENT` for 2; `errno 4711` for one without a name. */
 export function errnoName(n: number): string {

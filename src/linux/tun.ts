@@ -50,13 +50,28 @@ const ioctlWith = libcCall<[fd: number, request: number, argument: number]>(
  * close removes it. ENOENT: no /dev/net/tun. EPERM: no CAP_NET_ADMIN. EBUSY, EINVAL: the name is somebody else's.
  */
 export function createTun(options: { readonly name: string; readonly offload: number }): number {
-  const request = requestOf(options.name);
-  request.writeUInt16LE(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, NAME_BYTES);
+  const fd = openTun(options.name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
+  try {
+    setVnetHeaderBytes(fd, VNET_HEADER_BYTES);
+    setOffload(fd, options.offload);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** As createTun(), but packets have nothing in front of them and are never larger than the MTU. */
+export function createPlainTun(name: string): number {
+  return openTun(name, IFF_TUN | IFF_NO_PI);
+}
+
+function openTun(name: string, flags: number): number {
+  const request = requestOf(name);
+  request.writeUInt16LE(flags, NAME_BYTES);
   const fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
   try {
     ioctlTo(fd, TUNSETIFF, request);
-    setVnetHeaderBytes(fd, VNET_HEADER_BYTES);
-    setOffload(fd, options.offload);
     return fd;
   } catch (error) {
     closeSync(fd);

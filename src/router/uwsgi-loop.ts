@@ -68,7 +68,7 @@ export type UwsgiLoopReport =
   | { readonly type: 'device-gone'; readonly why: string };
 
 export interface UwsgiLoopSetting extends Omit<ForwardingSetting, 'onOwner'> {
-  /** A tun without a header, not blocking. */
+  /** As createPlainTun() makes it. */
   readonly device: number;
   /** Listens, not blocking. */
   readonly listener: number;
@@ -191,9 +191,10 @@ export class UwsgiLoop {
   }
 
   #serveConnection(slot: number, events: number): void {
-    if ((events & EPOLLOUT) !== 0) this.#flush(slot);
+    const hasFailed = (events & EPOLLOUT) !== 0 && !this.#flush(slot);
+    if (hasFailed) this.#close(slot, 'failed');
     // EPOLLERR and EPOLLHUP come unasked; a read tells what it is.
-    if ((events & ~EPOLLOUT) !== 0) this.#receive(slot);
+    else if ((events & ~EPOLLOUT) !== 0) this.#receive(slot);
     this.#turns += 1;
     if (this.#turns % DEVICE_EVERY === 0) this.#serveDevice();
   }
@@ -338,7 +339,8 @@ export class UwsgiLoop {
     return true;
   }
 
-  #flush(slot: number): void {
+  /** Sends what waits, as much as the socket takes; false if it takes nothing any more. */
+  #flush(slot: number): boolean {
     const connection = this.#connection(slot);
     const queue = this.#queueOf(connection);
     while (queue.pending > 0) {
@@ -347,11 +349,12 @@ export class UwsgiLoop {
         connection.queueAddress + queue.head,
         queue.contiguous,
       );
-      // Full again, or ended, which its own turn will find out.
-      if (written < 0) return;
+      // A peer that has shut down its reading side makes the socket writable for ever.
+      if (written < 0) return lastErrno() === EAGAIN;
       queue.remove(written);
     }
     this.#waitToSend(slot, connection, false);
+    return true;
   }
 
   #queueOf(connection: Connection): SendQueue {

@@ -32,7 +32,7 @@ const WORKER = new URL(
 );
 
 export interface UwsgiRouterSetting {
-  /** A tun without a header (IFF_TUN | IFF_NO_PI), not blocking. It stays the caller's: to be closed after close(). */
+  /** As createPlainTun() makes it. It stays the caller's: to be closed after close(). */
   readonly device: number;
   readonly socketPath: string;
   /** 0600 if not given. */

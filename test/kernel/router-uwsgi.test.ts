@@ -18,8 +18,10 @@ import { until } from '../support/wait.ts';
 
 const A = '10.99.0.2';
 const B = '10.99.0.3';
+const C = '10.99.0.4';
 /** UWSGI_BYTES=1000000000 moves 1 GB each way. */
 const BYTES = Number(process.env.UWSGI_BYTES ?? 50_000_000);
+const IDLE_MS = 1000;
 const TRANSFER_TIMEOUT_MS = 600_000;
 
 let world: UwsgiWorld;
@@ -156,6 +158,15 @@ describe('uWSGI as Debian ships it', () => {
   });
 });
 
+/** The router does next to nothing for a while. */
+async function expectIdle(): Promise<void> {
+  const before = (await router.report()).cpu;
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  const after = (await router.report()).cpu;
+  const usedMs = (after.user + after.system - before.user - before.system) / 1000;
+  expect(usedMs).toBeLessThan(IDLE_MS / 4);
+}
+
 describe('a client that means harm', () => {
   let victim: RawClient;
 
@@ -258,7 +269,7 @@ print(len(peer.recv(100)))
         ...['python3', '-c', script, world.socketPath, uid, claimed, request(address)],
       );
     expect(await send('0', '4712', B)).toBe('40\n');
-    expect(await send('4713', '0', '10.99.0.4')).toBe('40\n');
+    expect(await send('4713', '0', C)).toBe('40\n');
     const { owned } = await router.report();
     expect(owned.map(({ uid }) => uid)).toEqual([0, 4712, 4713]);
   });
@@ -291,6 +302,26 @@ print(len(peer.recv(100)))
     expect(after.rssBytes - before.rssBytes).toBeLessThan(30_000_000);
   });
 
+  it('floods beside seven others with small packets: a neighbour loses no ping', async () => {
+    const vassal = world.startVassal('10.99.0.50');
+    await vassal.isConnected();
+    let isFlooding = true;
+    const floods = Array.from({ length: 8 }, async (_, i) => {
+      const flooder = await world.connect();
+      const request = frame(echoRequest(`10.99.0.${10 + i}`, '10.99.0.99'));
+      const portion = Buffer.concat(Array.from({ length: 1500 }, () => request));
+      while (isFlooding) {
+        await new Promise((resolve) => flooder.socket.write(portion, resolve));
+      }
+    });
+    await until('they flood', async () => (await router.report()).reasons['no-client'] > 50_000);
+    const answered = await ping(vassal.netns, GATEWAY, { count: 300, interval: 0.005 });
+    isFlooding = false;
+    await Promise.all(floods);
+    expect(answered).toBeGreaterThanOrEqual(298);
+    expect((await router.report()).reasons['no-client']).toBeGreaterThan(200_000);
+  });
+
   it('connects as often as it can: more than the bound is refused, and rubbish harms nobody', async () => {
     const clients: RawClient[] = [];
     for (let i = 0; i < 4200; i += 1) clients.push(await world.connect());
@@ -316,6 +347,56 @@ print(len(peer.recv(100)))
     await expectUnharmed();
     const { rssBytes } = await router.report();
     expect(rssBytes).toBeLessThan(300_000_000);
+  });
+
+  it('does strange things with its socket: descriptors sent along, urgent bytes, half an end', async () => {
+    const script = `
+import array, os, socket, sys, time
+peers = []
+request = bytes.fromhex(sys.argv[2])
+for kind in ['descriptors', 'urgent', 'reads no more', 'sends no more']:
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(sys.argv[1])
+    peers.append(peer)
+    if kind == 'descriptors':
+        sent = array.array('i', [0, 1, 2])
+        for part in [request[:3], request[3:], request]:
+            peer.sendmsg([part], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
+        print('got', len(peer.recv(100)), flush=True)
+    elif kind == 'urgent':
+        peer.send(b'\\0', socket.MSG_OOB)
+    elif kind == 'reads no more':
+        for _ in range(2000):
+            peer.sendall(bytes.fromhex(sys.argv[3]))
+        time.sleep(0.2)
+        peer.shutdown(socket.SHUT_RD)
+        while peer.recv(100000):
+            pass
+    else:
+        peer.shutdown(socket.SHUT_WR)
+sys.stdin.read()
+`;
+    victim.socket.resume();
+    const before = router.countDescriptors();
+    const requests = [B, C].map((own) => frame(echoRequest(own, GATEWAY)).toString('hex'));
+    const process = spawn('python3', ['-c', script, world.socketPath, ...requests], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let output = '';
+    process.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    await until('the last of them is disconnected', async () => {
+      return (await router.report()).reasons.ended === 1;
+    });
+    expect((await router.report()).reasons.failed).toBe(1);
+    expect(output).toMatch(/^got (40|80)\n$/);
+    expect(router.countDescriptors()).toBeLessThanOrEqual(before + 3);
+    await expectIdle();
+    await expectUnharmed();
+    const ended = new Promise((resolve) => process.once('exit', resolve));
+    process.stdin.end();
+    await ended;
   });
 
   it('who is not root has at most 64 connections', async () => {
@@ -350,15 +431,28 @@ describe('the router', () => {
     const clients: RawClient[] = [];
     for (let i = 0; i < 100; i += 1) clients.push(await world.connect());
     await until('some are refused', () => clients.some((client) => client.isClosed));
-    const before = (await router.report()).cpu;
+    await expectIdle();
     victim.forget();
     for (let i = 1; i <= 20; i += 1) await victim.exchange(echoRequest(A, GATEWAY), i);
-    const after = (await router.report()).cpu;
-    expect(after.user + after.system - before.user - before.system).toBeLessThan(500_000);
     for (const client of clients) client.destroy();
     await until('they are gone', async () => (await router.report()).clients.length === 1);
     const next = await world.connect();
     await next.exchange(echoRequest(B, GATEWAY));
+  });
+
+  it('tells that its device is gone, and does not spin', async () => {
+    router = await world.startRouter();
+    const client = await world.connect();
+    await client.exchange(echoRequest(A, GATEWAY));
+    await inNamespace(world.host, 'ip', 'link', 'del', 'uwsgiemp1');
+    await until('it tells', async () => (await router.report()).gone.length > 0);
+    client.socket.write(frame(echoRequest(A, GATEWAY)));
+    await until('the packet is refused', async () => {
+      return (await router.report()).reasons['device-refused'] === 1;
+    });
+    expect((await router.report()).gone).toEqual(['EBADFD']);
+    await expectIdle();
+    expect(await router.end()).toBe(0);
   });
 
   it('keeps the owners of an earlier run, and leaves no socket when it ends', async () => {

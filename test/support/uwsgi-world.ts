@@ -3,7 +3,15 @@
  * namespaces of their own, and clients that speak uWSGI's protocol by hand. close() removes all of it.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,6 +38,8 @@ export interface RouterOptions {
 
 export interface RouterReport extends UwsgiStats {
   readonly owned: readonly AddressOwner[];
+  /** What was said of the device's end. */
+  readonly gone: readonly string[];
   readonly rssBytes: number;
   /** Microseconds. */
   readonly cpu: { readonly user: number; readonly system: number };
@@ -173,6 +183,11 @@ export class TestRouter {
 
   report(): Promise<RouterReport> {
     return this.#ask({ stats: true });
+  }
+
+  /** How many descriptors it has open. */
+  countDescriptors(): number {
+    return readdirSync(`/proc/${this.#process.pid}/fd`).length;
   }
 
   /** Ends its input, and resolves to its exit status. */
