@@ -10,9 +10,11 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -43,7 +45,14 @@ export interface EmperorOptions {
   readonly sections?: string;
   readonly distros?: string;
   readonly distro?: string;
+  /** With `emperor0` and a network of both families, of which the host has the first addresses. */
+  readonly router?: true;
 }
+
+/** What `router: true` stands for. */
+export const ROUTER_LINES = `tuntap-router = emperor0 tuntap.sock
+tuntap-router-address = 10.77.0.1/24
+tuntap-router-address6 = fd77::1/64`;
 
 /** What the machine is, as far as the emperor can see. */
 export interface MachineOptions {
@@ -87,6 +96,7 @@ run-dir = ${path('run')}
 state-dir = ${path('state')}
 log-dir = ${path('log')}
 cgroup-parent = ${this.cgroupParent}
+${options.router ? ROUTER_LINES : ''}
 ${options.ini ?? ''}
 ${options.sections ?? ''}
 `;
@@ -283,14 +293,27 @@ ${options.sections ?? ''}
     await until('what was left is killed', () => this.#remains().length === 0);
   }
 
-  /** Launchers and processes of vassals. */
+  /** The router's process; 0 while there is none. */
+  get routerPid(): number {
+    return this.#routers().find(isAlive) ?? 0;
+  }
+
+  /** Routers of this emperor's network namespace. */
+  #routers(): readonly number[] {
+    const net = `net:[${statSync(`/run/netns/${this.netns}`).ino}]`;
+    return allPids().filter(
+      (pid) => /^emperor-router |router\/main\.js/.test(commandOf(pid)) && namespaceOf(pid) === net,
+    );
+  }
+
+  /** Launchers, routers and processes of vassals. */
   #remains(): readonly number[] {
     const socket = join(this.directory, 'run/launcher.sock');
     const launchers = allPids().filter((pid) => commandOf(pid).includes(`launcher ${socket}`));
     const members = this.#cgroups().flatMap((path) =>
       readIfThere(join(path, 'cgroup.procs')).split('\n').filter(Boolean).map(Number),
     );
-    return [...new Set([...launchers, ...members])].filter(isAlive);
+    return [...new Set([...launchers, ...this.#routers(), ...members])].filter(isAlive);
   }
 
   /** Children before parents. */
@@ -301,6 +324,15 @@ ${options.sections ?? ''}
       .filter((entry) => entry.isDirectory())
       .map((entry) => join(entry.parentPath, entry.name));
     return [top, ...inside].sort().reverse();
+  }
+}
+
+/** `net:[4026531840]`; empty once the process has ended. */
+function namespaceOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return '';
   }
 }
 
