@@ -6,6 +6,7 @@
 import { closeSync } from 'node:fs';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { dropDescriptor, getDescriptor, putDescriptor } from '../jail/kept-descriptors.ts';
+import { setFeature } from '../linux/ethtool.ts';
 import { createTun } from '../linux/tun.ts';
 
 export class HostTun {
@@ -21,6 +22,8 @@ export class HostTun {
     const kept = await getDescriptor(launcher, nameOf(device), patience);
     if (kept === null) {
       const tun = new HostTun(createTun({ name: device, offload: 0 }), true, place);
+      // Else what a network card has merged from packets of one id is cut up again on its way to us.
+      setFeature(device, 'tx-tcp-mangleid-segmentation', true);
       await putDescriptor(launcher, { name: newNameOf(device), fd: tun.fd }, patience);
       await tun.keep();
       return tun;
