@@ -4,11 +4,11 @@
  * what runs are the caller's (address-book.ts keeps it on disk).
  */
 import { EmperorError } from '../base/errors.ts';
+import { reservedNetworkOf } from '../config/kinds/addresses.ts';
 import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
-import { type Cidr, contains, printCidr } from '../firewall/prefix.ts';
+import { type Cidr, printCidr } from '../firewall/prefix.ts';
 import { FamilyPool, type Holding, type Source } from './family-pool.ts';
 import { HostRange } from './host-range.ts';
-import { parseNetwork } from './parse-network.ts';
 
 /** One address of each family at most; null where there is none. */
 export interface Addresses {
@@ -261,16 +261,8 @@ function keyOf({ family }: Address): Key {
   return family === 4 ? 'address' : 'address6';
 }
 
-const UNUSABLE = [
-  ['0.0.0.0/8', 'it means "this network"'],
-  ['127.0.0.0/8', 'it is a loopback address'],
-  ['224.0.0.0/3', 'it is a multicast or reserved address'],
-  ['::/127', 'it is the unspecified or the loopback address'],
-  ['fe80::/10', 'it is a link-local address'],
-  ['ff00::/8', 'it is a multicast address'],
-].map(([text = '', fault]) => ({ network: parseNetwork(text), fault }));
-
 /** Why no system can have `address` for its own; undefined if one can. */
 function faultOf(address: Address): string | undefined {
-  return UNUSABLE.find(({ network }) => contains(network, address))?.fault;
+  const network = reservedNetworkOf(address);
+  return network && `no host can have an address in ${network}`;
 }

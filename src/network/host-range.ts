@@ -1,6 +1,7 @@
 /** The addresses of a pool, numbered from its network address on. Pure. */
+import { edgeOf } from '../config/kinds/addresses.ts';
 import { type Address, bitsOf, isSameAddress } from '../firewall/address.ts';
-import { type Cidr, contains, lastOf, networkOf, type Prefix } from '../firewall/prefix.ts';
+import { type Cidr, contains, networkOf, type Prefix } from '../firewall/prefix.ts';
 
 /** A pool gives no more than this many addresses, however large its network is. */
 const MAX_BITS = 32;
@@ -60,9 +61,7 @@ export class HostRange {
   faultOf(address: Address): string | undefined {
     if (isSameAddress(address, this.cidr.address)) return "it is the host's own address";
     const isTiny = this.first === 0;
-    if (isTiny || !contains(this.prefix, address)) return undefined;
-    if (isSameAddress(address, this.at(0))) return 'it is the address of the network itself';
-    const isLast = address.family === 4 && isSameAddress(address, lastOf(this.prefix));
-    return isLast ? 'it is the broadcast address of the network' : undefined;
+    const edge = isTiny ? undefined : edgeOf(address, this.prefix);
+    return edge && `it is ${edge}`;
   }
 }

@@ -1,9 +1,8 @@
 /** Name servers of the host, for vassals that name none: those of resolv.conf(5) that can be reached from a vassal. */
 import { readFileSync, statSync } from 'node:fs';
 import { isErrno } from '../base/errors.ts';
+import { reservedNetworkOf } from '../config/kinds/addresses.ts';
 import { parseAddress } from '../firewall/address.ts';
-import { contains } from '../firewall/prefix.ts';
-import { parseNetwork } from './parse-network.ts';
 
 /** systemd-resolved listens at 127.0.0.53 and writes down there which servers it asks (systemd-resolved(8)). */
 const FILES = { own: '/etc/resolv.conf', upstream: '/run/systemd/resolve/resolv.conf' } as const;
@@ -46,12 +45,10 @@ function serversIn(text: string): readonly string[] {
   return [...new Set(found)];
 }
 
-const HERE = ['127.0.0.0/8', '0.0.0.0/8', '::/127', 'fe80::/10'].map(parseNetwork);
-
 /** Addresses with a zone (`fe80::1%eth0`) mean a device that a vassal does not have. */
 function isReachable(server: string): boolean {
   const address = parseAddress(server);
-  return address !== undefined && !HERE.some((network) => contains(network, address));
+  return address !== undefined && reservedNetworkOf(address) === undefined;
 }
 
 function textOf(file: string): string {

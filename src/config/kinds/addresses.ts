@@ -102,10 +102,15 @@ export function edgeOf({ words }: Address, network: Prefix): string | undefined 
   return network.family === 4 && is(lastOf(network)) ? 'the broadcast address' : undefined;
 }
 
+/** Returns the network that keeps an address from being any host's; undefined if none does. */
+export function reservedNetworkOf(address: Address): string | undefined {
+  return RESERVED.find(({ network }) => contains(network, address))?.text;
+}
+
 function reservedFault(address: Address, offset: number): Fault | undefined {
-  const found = RESERVED.find(({ network }) => contains(network, address));
-  if (!found) return undefined;
-  const message = `\`${printAddress(address)}\` is in ${found.text}, where no host can have an address`;
+  const network = reservedNetworkOf(address);
+  if (network === undefined) return undefined;
+  const message = `\`${printAddress(address)}\` is in ${network}, where no host can have an address`;
   const hint = `take a private one, such as \`${EXAMPLES[address.family].address}\``;
   return { message, hint, offset };
 }

@@ -176,11 +176,11 @@ describe("a file's address", () => {
   test.each([
     ['10.0.0.1', "it is the host's own address"],
     ['10.0.0.0', 'it is the address of the network itself'],
-    ['10.0.0.7', 'it is the broadcast address of the network'],
-    ['127.0.0.5', 'it is a loopback address'],
-    ['0.0.0.0', 'it means "this network"'],
-    ['224.0.0.1', 'it is a multicast or reserved address'],
-    ['255.255.255.255', 'it is a multicast or reserved address'],
+    ['10.0.0.7', 'it is the broadcast address'],
+    ['127.0.0.5', 'no host can have an address in 127.0.0.0/8'],
+    ['0.0.0.0', 'no host can have an address in 0.0.0.0/8'],
+    ['224.0.0.1', 'no host can have an address in 224.0.0.0/3'],
+    ['255.255.255.255', 'no host can have an address in 224.0.0.0/3'],
   ])('that nobody can have is refused: %s', (text, fault) => {
     expect(() => poolOf().addressOf('a', addresses(text))).toThrow(
       `Cannot give a ${text}: ${fault}; give another \`address\``,
@@ -190,9 +190,9 @@ describe("a file's address", () => {
   test.each([
     ['fd00::1', "it is the host's own address"],
     ['fd00::', 'it is the address of the network itself'],
-    ['::1', 'it is the unspecified or the loopback address'],
-    ['fe80::7', 'it is a link-local address'],
-    ['ff02::1', 'it is a multicast address'],
+    ['::1', 'no host can have an address in ::/8'],
+    ['fe80::7', 'no host can have an address in fe80::/10'],
+    ['ff02::1', 'no host can have an address in ff00::/8'],
   ])('of IPv6 that nobody can have is refused: %s', (text, fault) => {
     const pool = poolOf({ range6: 'fd00::1/64' });
     expect(() => pool.addressOf('a', addresses(text))).toThrow(fault);
