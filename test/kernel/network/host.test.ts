@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { networkOf, printPrefix } from '../../../src/firewall/prefix.ts';
+import { networkOf, printCidr, printPrefix } from '../../../src/firewall/prefix.ts';
 import { readStat } from '../../../src/linux/proc.ts';
+import { readDeviceCidrs } from '../../../src/network/device-addresses.ts';
 import { setUpHostDevice } from '../../../src/network/host-device.ts';
 import { overlapWith, readHostRoutes } from '../../../src/network/host-routes.ts';
 import { gatherForwardDrops, judgeForwarding } from '../../../src/network/preflight.ts';
@@ -62,6 +63,21 @@ describe('setUpHostDevice()', () => {
   test('says which device is not there', async () => {
     const attempt = setUpHostDevice(host.run, { ...wanted, device: 'emperor7' });
     await expect(attempt).rejects.toThrow(/Cannot find device "emperor7"/);
+  });
+});
+
+describe('readDeviceCidrs()', () => {
+  const read = async () => {
+    const { cidr4, cidr6 } = await readDeviceCidrs(host.run, 'emperor0');
+    return [cidr4, cidr6].map((found) => found && printCidr(found));
+  };
+
+  test("finds what the operator's lines gave the device, without link-local addresses", async () => {
+    expect(await read()).toEqual([null, null]);
+    host.ip('addr add 192.168.0.1/24 dev emperor0');
+    host.ip('addr add fe80::1/64 dev emperor0 nodad');
+    host.ip('addr add fd00:1::1/64 dev emperor0 nodad');
+    expect(await read()).toEqual(['192.168.0.1/24', 'fd00:1::1/64']);
   });
 });
 
