@@ -26,9 +26,11 @@ const PACKAGES = {
 };
 const TEST_PACKAGES = {
   e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
+  iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
   mount: ['/usr/bin/mount', '/bin/mount'],
   python3: ['/usr/bin/python3'],
+  traceroute: ['/usr/bin/traceroute.db'],
   'uwsgi-core': ['/usr/bin/uwsgi-core'],
   'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };

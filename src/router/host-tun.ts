@@ -11,10 +11,10 @@ import { createTun } from '../linux/tun.ts';
 
 export class HostTun {
   readonly fd: number;
-  readonly isNew: boolean;
   readonly #device: string;
   readonly #launcher: string;
   readonly #patience: Patience;
+  #isNew: boolean;
 
   /** Fetches the device from the launcher at that socket, or makes it in this process's network namespace. */
   static async open(device: string, launcher: string, patience: Patience): Promise<HostTun> {
@@ -39,7 +39,7 @@ export class HostTun {
     place: { readonly device: string; readonly launcher: string; readonly patience: Patience },
   ) {
     this.fd = fd;
-    this.isNew = isNew;
+    this.#isNew = isNew;
     this.#device = place.device;
     this.#launcher = place.launcher;
     this.#patience = place.patience;
@@ -54,8 +54,14 @@ export class HostTun {
     );
   }
 
+  /** True from its creation until it is settled, whichever routers and emperors come and go meanwhile. */
+  get isNew(): boolean {
+    return this.#isNew;
+  }
+
   /** What is to be done once for a new device has been done. */
   async settle(): Promise<void> {
+    this.#isNew = false;
     await dropDescriptor(this.#launcher, newNameOf(this.#device), this.#patience);
   }
 

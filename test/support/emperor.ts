@@ -267,6 +267,8 @@ ${options.sections ?? ''}
       if (this.#daemon && this.#daemon.exitCode === null && this.#daemon.signalCode === null) {
         this.#shutDown();
         await until('the emperor ends', () => this.#daemon?.exitCode !== null);
+        // It has hung up, and may be about to end.
+        await until('the router ends', () => this.routerPid === 0);
         left = this.#remains().map(commandOf);
       }
     } finally {
