@@ -13,7 +13,7 @@ export interface RouterSetting {
   readonly device: string;
   /** Holds router.sock and launcher.sock. */
   readonly runDirectory: string;
-  /** Gets the ledger of totals. */
+  /** Gets the totals. */
   readonly stateDirectory: string;
   /** Gets router.log. */
   readonly logDirectory: string;
@@ -216,6 +216,7 @@ function spawnDaemon(
       ...['--device', device, '--socket', socket],
       ...['--launcher', join(runDirectory, 'launcher.sock')],
       ...['--ledger', join(stateDirectory, 'traffic.ledger')],
+      ...['--denials', join(stateDirectory, 'denials.json')],
       ...(isPlain ? ['--plain'] : []),
     ],
     {

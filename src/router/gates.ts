@@ -61,10 +61,11 @@ export function gateOf(
 export function denialsOf(chains: CountedChains, vassal: string | null): readonly Denials[] {
   return (['in', 'out'] as const).flatMap((name) => {
     const { chain, denials } = chains[name];
-    return Array.from(denials, (count, index) => {
+    return [...denials].flatMap((count, index) => {
+      if (count === 0) return [];
       const rule = chain.rules[index - 1];
-      return { chain: name, rule: rule ? printRule(rule) : 'policy', vassal, count };
-    }).filter(({ count }) => count > 0);
+      return [{ chain: name, rule: rule ? printRule(rule) : 'policy', vassal, count }];
+    });
   });
 }
 

@@ -87,6 +87,10 @@ export class Rows {
     return row;
   }
 
+  find(name: string): number | undefined {
+    return this.#rows.get(name);
+  }
+
   /** Forgets the totals of a name. */
   forget(name: string): void {
     const row = this.#rows.get(name);

@@ -3,12 +3,13 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../base/clock.ts';
 import { RouterProcess } from './router-process.ts';
 
-const { device, socket, launcher, ledger, plain } = parseArgs({
+const { device, socket, launcher, ledger, denials, plain } = parseArgs({
   options: {
     device: { type: 'string', default: '' },
     socket: { type: 'string', default: '' },
     launcher: { type: 'string', default: '' },
     ledger: { type: 'string', default: '' },
+    denials: { type: 'string', default: '' },
     plain: { type: 'boolean', default: false },
   },
 }).values;
@@ -17,7 +18,8 @@ const { device, socket, launcher, ledger, plain } = parseArgs({
 process.umask(0o077);
 process.title = `emperor-router ${device}`;
 await RouterProcess.start({
-  ...{ device, socket, launcher, ledger },
+  ...{ device, socket, launcher, ledger, denials },
+  say: (line) => void process.stderr.write(`${line}\n`),
   isPlain: plain,
   clock: systemClock,
 });

@@ -11,7 +11,7 @@ import type { Firewall, PeerSpec, Verdict } from './router.ts';
 import type { SelfTest } from './self-test.ts';
 
 /** Bumped whenever a word below changes its meaning. */
-export const ROUTER_PROTOCOL = 1;
+export const ROUTER_PROTOCOL = 2;
 
 export interface RouterWelcome {
   readonly protocol: number;
@@ -35,7 +35,9 @@ export interface RouterStatus {
   readonly pid: number;
   readonly device: string;
   readonly packets: SelfTest;
+  /** By name; the host's under HOST_ROW. */
   readonly traffic: Readonly<Record<string, Traffic>>;
+  /** Totals by rule, also of rules that are no more. */
   readonly denials: readonly Denials[];
   readonly memoryBytes: number;
   readonly cpuSeconds: number;
@@ -55,6 +57,8 @@ export interface RouterCalls {
   readonly forget: { ask: { name: string }; answer: null };
   readonly peers: { ask: null; answer: readonly PeerReport[] };
   readonly status: { ask: null; answer: RouterStatus };
+  /** Totals of one vassal; null if it was never attached. */
+  readonly traffic: { ask: { name: string }; answer: Traffic | null };
   readonly judge: {
     ask: readonly { readonly chain: ChainName; readonly packet: Packet }[];
     answer: readonly Verdict[];

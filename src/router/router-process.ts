@@ -14,6 +14,8 @@ import { fetchTun } from '../jail/fetch-descriptor.ts';
 import { Poller } from '../linux/poller.ts';
 import { setOffload, TCP_OFFLOADS } from '../linux/tun.ts';
 import { type Control, type Handlers, serveControl } from './control.ts';
+import { DenialTotals } from './denial-totals.ts';
+import { DenialsFile } from './denials-file.ts';
 import { HostTun } from './host-tun.ts';
 import { openLedger } from './ledger.ts';
 import { PacketThread } from './packet-thread.ts';
@@ -29,6 +31,10 @@ export interface RouterProcessSetting {
   readonly launcher: string;
   /** Path of the ledger of totals. */
   readonly ledger: string;
+  /** Path of the file with the totals of denials. */
+  readonly denials: string;
+  /** Hears what an operator should know, a line each. */
+  readonly say: (line: string) => void;
   /** Has the kernel cut packets, whatever it could do. */
   readonly isPlain: boolean;
   readonly clock: Clock;
@@ -45,6 +51,7 @@ export class RouterProcess {
   readonly #hostTun: HostTun;
   readonly #thread: PacketThread;
   readonly #router: Router;
+  readonly #denialsFile: DenialsFile;
   readonly #queues = new Map<string, Promise<unknown>>();
   #packets: SelfTest = UNTRIED;
   #control: Control | null = null;
@@ -59,10 +66,18 @@ export class RouterProcess {
     thread.onFailure((error) => {
       throw error;
     });
-    const router = new Router(openLedger(setting.ledger), (message) => thread.tell(message));
+    const { denials: path, say } = setting;
+    const denialsFile = new DenialsFile({ path, clock, say });
+    const denials = new DenialTotals(denialsFile.read());
+    const router = new Router({
+      ledger: openLedger(setting.ledger),
+      denials,
+      tell: (message) => thread.tell(message),
+    });
     await thread.ready;
     router.attachHost(hostTun.fd);
-    const self = new RouterProcess(setting, { patience, hostTun, thread, router });
+    denialsFile.keep(() => denials.settle());
+    const self = new RouterProcess(setting, { patience, hostTun, thread, router, denialsFile });
     self.#control = await serveControl(setting.socket, self.#handlers());
   }
 
@@ -73,6 +88,7 @@ export class RouterProcess {
       readonly hostTun: HostTun;
       readonly thread: PacketThread;
       readonly router: Router;
+      readonly denialsFile: DenialsFile;
     },
   ) {
     this.#setting = setting;
@@ -80,6 +96,7 @@ export class RouterProcess {
     this.#hostTun = parts.hostTun;
     this.#thread = parts.thread;
     this.#router = parts.router;
+    this.#denialsFile = parts.denialsFile;
   }
 
   #handlers(): Handlers {
@@ -109,6 +126,7 @@ export class RouterProcess {
         memoryBytes: process.memoryUsage.rss(),
         cpuSeconds: cpuSeconds(),
       }),
+      traffic: ({ name }) => router.trafficOf(name),
       judge: (questions) => questions.map(({ chain, packet }) => router.judge(chain, packet)),
       end: ({ andDevice }) => this.#end(andDevice),
     };
@@ -148,6 +166,7 @@ export class RouterProcess {
 
   async #end(andDevice: boolean): Promise<null> {
     if (andDevice) await this.#hostTun.drop();
+    this.#denialsFile.end(this.#router.denials());
     // After the answer has gone; with the last thing closed the process ends.
     this.#setting.clock.after(0, () => {
       this.#control?.close();

@@ -13,6 +13,7 @@ import {
   type Rule,
 } from '../firewall/rule.ts';
 import { COLUMNS, type Traffic, trafficOf } from './counters.ts';
+import type { DenialTotals } from './denial-totals.ts';
 import { HOST, MAX_PEERS, type Networks } from './forwarding.ts';
 import {
   type Chains,
@@ -20,7 +21,6 @@ import {
   chainsOf,
   countChains,
   type Denials,
-  denialsOf,
   gateOf,
 } from './gates.ts';
 import { type Ledger, Rows } from './ledger.ts';
@@ -70,16 +70,24 @@ export class Router {
   readonly #ledger: Ledger;
   readonly #rows: Rows;
   readonly #tell: (message: LoopMessage) => void;
+  readonly #denials: DenialTotals;
   readonly #peers = new Map<string, Peer>();
+  /** Address → the name of who has it. */
+  readonly #owners = new Map<string, string>();
   readonly #freeSlots: number[] = [];
   #nextSlot = HOST + 1;
   #firewall: Firewall = OPEN;
   #counted: CountedChains = countChains(OPEN.chains);
 
-  constructor(ledger: Ledger, tell: (message: LoopMessage) => void) {
-    this.#ledger = ledger;
-    this.#rows = new Rows(ledger);
-    this.#tell = tell;
+  constructor(parts: {
+    readonly ledger: Ledger;
+    readonly denials: DenialTotals;
+    readonly tell: (message: LoopMessage) => void;
+  }) {
+    this.#ledger = parts.ledger;
+    this.#rows = new Rows(parts.ledger);
+    this.#denials = parts.denials;
+    this.#tell = parts.tell;
   }
 
   /** Gives the loop the host's device. */
@@ -92,7 +100,9 @@ export class Router {
   setFirewall(firewall: Firewall): void {
     const { network4, network6 } = firewall;
     this.#firewall = firewall;
+    this.#denials.retire(this.#counted);
     this.#counted = countChains(firewall.chains);
+    this.#denials.watch(this.#counted, null);
     const gates = [...this.#peers.values()].map(
       (peer) => [peer.slot, gateOf(peer, [this.#counted, peer.own])] as const,
     );
@@ -112,6 +122,8 @@ export class Router {
     const row = this.#rows.rowOf(spec.name);
     const own = countChains(chainsOf(spec.rules));
     this.#peers.set(spec.name, { ...spec, slot, row, own, fd, gone: null });
+    this.#denials.watch(own, spec.name);
+    for (const key of keysOf(spec)) this.#owners.set(key, spec.name);
     const gate = gateOf(spec, [this.#counted, own]);
     const { address4, address6 } = spec;
     this.#tell({ type: 'attach', slot, fd, row, gate, address4, address6 });
@@ -123,6 +135,8 @@ export class Router {
     if (!peer) return false;
     const own = countChains(chainsOf(rules));
     this.#peers.set(name, { ...peer, rules, own });
+    this.#denials.retire(peer.own);
+    this.#denials.watch(own, name);
     const { network4, network6 } = this.#firewall;
     const gate = gateOf(peer, [this.#counted, own]);
     this.#tell({ type: 'firewall', networks: { network4, network6 }, gates: [[peer.slot, gate]] });
@@ -134,6 +148,8 @@ export class Router {
     const peer = this.#peers.get(name);
     if (!peer) return;
     this.#peers.delete(name);
+    for (const key of keysOf(peer)) this.#owners.delete(key);
+    this.#denials.retire(peer.own);
     this.#tell({ type: 'detach', slot: peer.slot });
   }
 
@@ -141,6 +157,7 @@ export class Router {
   forget(name: string): void {
     this.detach(name);
     this.#rows.forget(name);
+    this.#denials.forget(name);
   }
 
   /** What the packets' thread reports. */
@@ -170,11 +187,15 @@ export class Router {
     );
   }
 
+  /** Totals of one vassal; null if it was never attached. */
+  trafficOf(name: string): Traffic | null {
+    const row = this.#rows.find(name);
+    return row === undefined ? null : trafficOf(this.#ledger.counters, row * COLUMNS);
+  }
+
+  /** How often each rule has denied, those that are no more included. */
   denials(): readonly Denials[] {
-    return [
-      ...denialsOf(this.#counted, null),
-      ...[...this.#peers.values()].flatMap(({ own, name }) => denialsOf(own, name)),
-    ];
+    return this.#denials.list();
   }
 
   /** Judges a packet by the live rules of one chain, then by those of the vassal concerned. */
@@ -196,18 +217,9 @@ export class Router {
     };
   }
 
-  /** The name of who has an address; null if nobody has. */
-  nameOf(address: Address): string | null {
-    return this.#ownerOf(address)?.name ?? null;
-  }
-
   #ownerOf(address: Address): Peer | undefined {
-    for (const peer of this.#peers.values()) {
-      for (const own of [peer.address4, peer.address6]) {
-        if (own && isSameAddress(own, address)) return peer;
-      }
-    }
-    return undefined;
+    const name = this.#owners.get(keyOf(address));
+    return name === undefined ? undefined : this.#peers.get(name);
   }
 
   #refuseClash({ name, address4, address6 }: PeerSpec): void {
@@ -223,6 +235,14 @@ export class Router {
       );
     }
   }
+}
+
+function keyOf({ words }: Address): string {
+  return words.join(' ');
+}
+
+function keysOf({ address4, address6 }: PeerSpec): readonly string[] {
+  return [address4, address6].flatMap((address) => (address ? [keyOf(address)] : []));
 }
 
 function printed(rule: Rule | undefined): string | null {
