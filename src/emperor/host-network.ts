@@ -59,7 +59,7 @@ export class HostNetwork {
       execAsRoot,
       hookTimeoutMs,
     } = this.#config();
-    await this.#refuseOverlap({ cidr4, cidr6 });
+    await this.#refuseOverlap({ 'tuntap-router-address': cidr4, 'tuntap-router-address6': cidr6 });
     await setUpHostDevice(this.#run, { device: this.#device, cidr4, cidr6 });
     if (isNew) {
       const [clock, log] = [this.#clock, this.#log];
@@ -74,7 +74,7 @@ export class HostNetwork {
     const { nat, natDeny, uwsgiRouters } = this.#config();
     if (nat === 'off') return dropNat(this.#run, this.#device);
     const { cidr4, cidr6 } = this.#cidrs;
-    const devices = [this.#device, ...uwsgiRouters.map(({ device }) => device)];
+    const devices = this.#devices();
     const need = { ipv4: cidr4 !== null, ipv6: cidr6 !== null, devices };
     const changed = await enableForwarding(this.#run, need);
     if (changed.length > 0) this.#log.info({ changed }, 'forwarding was switched on');
@@ -88,17 +88,29 @@ export class HostNetwork {
     });
   }
 
+  /** Sets up the devices of uWSGI's own vassals, which are there. Throws as prepare(). */
+  async prepareUwsgi(): Promise<void> {
+    for (const { device, address: cidr4 } of this.#config().uwsgiRouters) {
+      await this.#refuseOverlap({ 'tuntap-router-uwsgi': cidr4 });
+      await setUpHostDevice(this.#run, { device, cidr4, cidr6: null });
+    }
+  }
+
   /** The router goes for good. */
   async drop(): Promise<void> {
     await dropNat(this.#run, this.#device);
   }
 
-  async #refuseOverlap({ cidr4, cidr6 }: HostCidrs): Promise<void> {
+  #devices(): readonly string[] {
+    return [this.#device, ...this.#config().uwsgiRouters.map(({ device }) => device)];
+  }
+
+  /** By option. */
+  async #refuseOverlap(cidrs: Readonly<Record<string, Cidr | null>>): Promise<void> {
     const routes = await readHostRoutes(this.#run);
-    const options = { 'tuntap-router-address': cidr4, 'tuntap-router-address6': cidr6 };
-    for (const [option, cidr] of Object.entries(options)) {
+    for (const [option, cidr] of Object.entries(cidrs)) {
       const network = cidr && networkOf(cidr);
-      const route = network && overlapWith(network, { routes, devices: [this.#device] });
+      const route = network && overlapWith(network, { routes, devices: this.#devices() });
       if (route) throw new EmperorError('conflict', overlapText(option, network, route));
     }
   }

@@ -60,6 +60,7 @@ export async function openNetwork(realm: Realm, scope: Scope): Promise<VassalNet
 const LOST = {
   router: 'Vassals have no network',
   nat: 'Vassals do not reach the world',
+  uwsgi: 'uWSGI vassals have no router',
 } as const;
 
 /** Why there cannot be a router; null where nothing speaks against it. */

@@ -8,7 +8,13 @@ import type { Log } from '../base/log.ts';
 import { inParallel } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
-import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
+import {
+  type Address,
+  bitsOf,
+  isSameAddress,
+  parseAddress,
+  printAddress,
+} from '../firewall/address.ts';
 import { type Cidr, networkOf, printCidr } from '../firewall/prefix.ts';
 import type { InterfaceAddress, JailNetwork } from '../jail/plan.ts';
 import type { AddressBook } from '../network/address-book.ts';
@@ -25,8 +31,8 @@ export interface VassalNetworkHost {
   readonly config: () => EmperorConfig;
   readonly book: AddressBook;
   readonly host: HostNetwork;
-  /** Told why there is no router, or no NAT; null once there is. */
-  readonly onTrouble: (part: 'router' | 'nat', message: string | null) => void;
+  /** Told why there is no router, no NAT, or none for uWSGI's vassals; null once there is. */
+  readonly onTrouble: (part: 'router' | 'nat' | 'uwsgi', message: string | null) => void;
   /** Path of a vassal's init.sock. */
   readonly initSocketOf: (name: string) => string;
 }
@@ -60,6 +66,7 @@ export class VassalNetwork {
         const { mode, reason } = await client.call('settled', null);
         if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
         await client.call('firewall', firewallOf(host));
+        await serveUwsgi(host, client);
         await attachMissing({ host, client, specs });
       },
     });
@@ -215,6 +222,19 @@ export class VassalNetwork {
   }
 }
 
+/** Our own vassals have a network without it. */
+async function serveUwsgi(
+  { config, host, onTrouble }: VassalNetworkHost,
+  client: RouterClient,
+): Promise<void> {
+  const devices = config().uwsgiRouters.map(({ device, socket, address }) => ({
+    ...{ device, socket },
+    network: address,
+  }));
+  const serving = client.call('uwsgi', devices).then(() => host.prepareUwsgi());
+  onTrouble('uwsgi', await serving.then(() => null, messageOf));
+}
+
 /** Without NAT vassals still reach the host and each other. */
 async function applyNat({ host, onTrouble }: VassalNetworkHost): Promise<void> {
   onTrouble('nat', await host.applyNat().then(() => null, messageOf));
@@ -271,7 +291,7 @@ function interfaceAddress(
   isExact: boolean,
 ): InterfaceAddress {
   return {
-    address: address && printCidr({ address, length: cidr?.length ?? 32 }),
+    address: address && printCidr({ address, length: cidr?.length ?? bitsOf(address.family) }),
     isExact,
     gateway: cidr && printAddress(cidr.address),
   };

@@ -1,13 +1,19 @@
 /**
- * The host's device (`emperor0`). The launcher keeps its descriptor by name, so that the device, with its addresses,
+ * A device of the host's (`emperor0`). The launcher keeps its descriptor by name, so that the device, with its addresses,
  * its routes and whatever an operator has added, outlives routers and emperors. A second name tells that it is new,
  * until the emperor has said that it has done what is to be done once.
  */
 import { closeSync } from 'node:fs';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { dropDescriptor, getDescriptor, putDescriptor } from '../jail/kept-descriptors.ts';
-import { setFeature } from '../linux/ethtool.ts';
-import { createTun } from '../linux/tun.ts';
+
+export interface HostTunPlace {
+  /** Path of launcher.sock. */
+  readonly launcher: string;
+  readonly patience: Patience;
+  /** Makes the device, in this process's network namespace, where the launcher has none. */
+  readonly create: () => number;
+}
 
 export class HostTun {
   readonly fd: number;
@@ -16,33 +22,30 @@ export class HostTun {
   readonly #patience: Patience;
   #isNew: boolean;
 
-  /** Fetches the device from the launcher at that socket, or makes it in this process's network namespace. */
-  static async open(device: string, launcher: string, patience: Patience): Promise<HostTun> {
-    const place = { device, launcher, patience };
-    const kept = await getDescriptor(launcher, nameOf(device), patience);
-    if (kept === null) {
-      const tun = new HostTun(createTun({ name: device, offload: 0 }), true, place);
-      // Else what a network card has merged from packets of one id is cut up again on its way to us.
-      setFeature(device, 'tx-tcp-mangleid-segmentation', true);
+  /** Fetches the device from the launcher, or makes it. */
+  static async open(device: string, place: HostTunPlace): Promise<HostTun> {
+    const { launcher, patience, create } = place;
+    const fd = await getDescriptor(launcher, nameOf(device), patience);
+    if (fd === null) {
+      const tun = new HostTun(device, { fd: create(), isNew: true, place });
       await putDescriptor(launcher, { name: newNameOf(device), fd: tun.fd }, patience);
       await tun.keep();
       return tun;
     }
     const mark = await getDescriptor(launcher, newNameOf(device), patience);
     if (mark !== null) closeSync(mark);
-    return new HostTun(kept, mark !== null, place);
+    return new HostTun(device, { fd, isNew: mark !== null, place });
   }
 
   private constructor(
-    fd: number,
-    isNew: boolean,
-    place: { readonly device: string; readonly launcher: string; readonly patience: Patience },
+    device: string,
+    found: { readonly fd: number; readonly isNew: boolean; readonly place: HostTunPlace },
   ) {
-    this.fd = fd;
-    this.#isNew = isNew;
-    this.#device = place.device;
-    this.#launcher = place.launcher;
-    this.#patience = place.patience;
+    this.fd = found.fd;
+    this.#isNew = found.isNew;
+    this.#device = device;
+    this.#launcher = found.place.launcher;
+    this.#patience = found.place.patience;
   }
 
   /** Has the launcher, which may be a new one, keep it. */
@@ -65,7 +68,12 @@ export class HostTun {
     await dropDescriptor(this.#launcher, newNameOf(this.#device), this.#patience);
   }
 
-  /** Lets the device go once its descriptors here are closed, too. */
+  /** Closes the descriptor here; the device stays as long as the launcher keeps it. */
+  close(): void {
+    closeSync(this.fd);
+  }
+
+  /** Has the launcher let it go; it ends with its last descriptor. */
   async drop(): Promise<void> {
     await this.settle();
     await dropDescriptor(this.#launcher, nameOf(this.#device), this.#patience);

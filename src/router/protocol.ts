@@ -9,6 +9,7 @@ import type { Traffic } from './counters.ts';
 import type { Denials } from './gates.ts';
 import type { Firewall, PeerSpec, Verdict } from './router.ts';
 import type { SelfTest } from './self-test.ts';
+import type { UwsgiDevice, UwsgiReport } from './uwsgi-service.ts';
 
 /** Bumped whenever a word below changes its meaning. */
 export const ROUTER_PROTOCOL = 2;
@@ -39,6 +40,7 @@ export interface RouterStatus {
   readonly traffic: Readonly<Record<string, Traffic>>;
   /** Totals by rule, also of rules that are no more. */
   readonly denials: readonly Denials[];
+  readonly uwsgi: readonly UwsgiReport[];
   readonly memoryBytes: number;
   readonly cpuSeconds: number;
 }
@@ -51,6 +53,8 @@ export interface RouterCalls {
   /** The launcher is another one, and does not have the device's descriptor yet. */
   readonly keep: { ask: null; answer: null };
   readonly firewall: { ask: Firewall; answer: null };
+  /** Serves unmodified uWSGI vassals by these devices and no others. */
+  readonly uwsgi: { ask: readonly UwsgiDevice[]; answer: null };
   readonly attach: { ask: AttachRequest; answer: null };
   readonly rules: { ask: { name: string; rules: readonly DeviceRule[] }; answer: null };
   readonly detach: { ask: { name: string }; answer: null };

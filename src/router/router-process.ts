@@ -8,11 +8,13 @@
  * the same time: a vassal whose init does not answer delays nobody.
  */
 import { closeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { fetchTun } from '../jail/fetch-descriptor.ts';
+import { setFeature } from '../linux/ethtool.ts';
 import { Poller } from '../linux/poller.ts';
-import { setOffload, TCP_OFFLOADS } from '../linux/tun.ts';
+import { createTun, setOffload, TCP_OFFLOADS } from '../linux/tun.ts';
 import { type Control, type Handlers, serveControl } from './control.ts';
 import { DenialTotals } from './denial-totals.ts';
 import { DenialsFile } from './denials-file.ts';
@@ -22,6 +24,7 @@ import { PacketThread } from './packet-thread.ts';
 import { type AttachRequest, ROUTER_PROTOCOL } from './protocol.ts';
 import { Router } from './router.ts';
 import { type SelfTest, selfTest } from './self-test.ts';
+import { UwsgiService } from './uwsgi-service.ts';
 
 export interface RouterProcessSetting {
   readonly device: string;
@@ -52,6 +55,7 @@ export class RouterProcess {
   readonly #thread: PacketThread;
   readonly #router: Router;
   readonly #denialsFile: DenialsFile;
+  readonly #uwsgi: UwsgiService;
   readonly #queues = new Map<string, Promise<unknown>>();
   #packets: SelfTest = UNTRIED;
   #control: Control | null = null;
@@ -60,7 +64,10 @@ export class RouterProcess {
   static async start(setting: RouterProcessSetting): Promise<void> {
     const { clock, device, launcher } = setting;
     const patience = { poller: Poller.start(), clock, deadlineMs: FETCH_DEADLINE_MS };
-    const hostTun = await HostTun.open(device, launcher, patience);
+    const hostTun = await HostTun.open(device, {
+      ...{ launcher, patience },
+      create: () => createHostTun(device),
+    });
     const thread = new PacketThread(setting.ledger, (report) => router.hear(report));
     // Without it there is no router: ends the process, and the emperor starts another.
     thread.onFailure((error) => {
@@ -77,7 +84,11 @@ export class RouterProcess {
     await thread.ready;
     router.attachHost(hostTun.fd);
     denialsFile.keep(() => denials.settle());
-    const self = new RouterProcess(setting, { patience, hostTun, thread, router, denialsFile });
+    const ownersFile = join(dirname(setting.ledger), 'uwsgi-owners.json');
+    const uwsgi = new UwsgiService({ launcher, patience, ownersFile });
+    const self = new RouterProcess(setting, {
+      ...{ patience, hostTun, thread, router, denialsFile, uwsgi },
+    });
     self.#control = await serveControl(setting.socket, self.#handlers());
   }
 
@@ -89,6 +100,7 @@ export class RouterProcess {
       readonly thread: PacketThread;
       readonly router: Router;
       readonly denialsFile: DenialsFile;
+      readonly uwsgi: UwsgiService;
     },
   ) {
     this.#setting = setting;
@@ -97,6 +109,7 @@ export class RouterProcess {
     this.#thread = parts.thread;
     this.#router = parts.router;
     this.#denialsFile = parts.denialsFile;
+    this.#uwsgi = parts.uwsgi;
   }
 
   #handlers(): Handlers {
@@ -110,7 +123,11 @@ export class RouterProcess {
       }),
       settled: () => this.#settle(),
       keep: () => nothing(this.#hostTun.keep()),
-      firewall: (firewall) => nothing(router.setFirewall(firewall)),
+      firewall: (firewall) => {
+        router.setFirewall(firewall);
+        return nothing(this.#uwsgi.setChains(firewall.chains));
+      },
+      uwsgi: (devices) => nothing(this.#uwsgi.serve(devices)),
       attach: (request) => this.#inOrder(request.name, () => this.#attach(request)),
       rules: ({ name, rules }) =>
         this.#inOrder(name, async () => nothing(router.setRules(name, rules))),
@@ -123,6 +140,7 @@ export class RouterProcess {
         packets: this.#packets,
         traffic: router.traffic(),
         denials: router.denials(),
+        uwsgi: this.#uwsgi.reports(),
         memoryBytes: process.memoryUsage.rss(),
         cpuSeconds: cpuSeconds(),
       }),
@@ -165,6 +183,7 @@ export class RouterProcess {
   }
 
   async #end(andDevice: boolean): Promise<null> {
+    await this.#uwsgi.close({ andDevices: andDevice });
     if (andDevice) await this.#hostTun.drop();
     this.#denialsFile.end(this.#router.denials());
     // After the answer has gone; with the last thing closed the process ends.
@@ -175,6 +194,13 @@ export class RouterProcess {
     });
     return null;
   }
+}
+
+function createHostTun(device: string): number {
+  const fd = createTun({ name: device, offload: 0 });
+  // Else what a network card has merged from packets of one id is cut up again on its way to us.
+  setFeature(device, 'tx-tcp-mangleid-segmentation', true);
+  return fd;
 }
 
 function cpuSeconds(): number {

@@ -54,7 +54,8 @@ export class UwsgiWorld {
   #vassals = 0;
   #routers = 0;
 
-  constructor() {
+  /** `socketPath`: of a router that runs elsewhere, for its vassals. */
+  constructor(socketPath?: string) {
     count += 1;
     this.#id = `uwsgi-test-${process.pid}-${count}`;
     this.directory = this.#scope.add(mkdtempSync(join(tmpdir(), 'uwsgi-world-')), (path) =>
@@ -62,7 +63,7 @@ export class UwsgiWorld {
     );
     // Others than root come to the socket in some tests.
     chmodSync(this.directory, 0o711);
-    this.socketPath = join(this.directory, 'router.sock');
+    this.socketPath = socketPath ?? join(this.directory, 'router.sock');
     this.host = this.#namespace('host');
   }
 
