@@ -12,8 +12,9 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
-import { readIfThere, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
 import { allPids, commandOf, isAlive } from '../support/proc.ts';
+import { readIfThere } from '../support/remains.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);

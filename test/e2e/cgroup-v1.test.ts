@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
-import { readIfThere, TestEmperor, until } from '../support/emperor.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
 import { isAlive } from '../support/proc.ts';
+import { readIfThere } from '../support/remains.ts';
 
 const FORKS = `[vassal]
 command = sh -c 'echo begin; trap "" TERM; while :; do setsid sleep 1000 & sleep 0.05; done'

@@ -373,7 +373,8 @@ time.sleep(1000)`,
     holder.stdout.on('data', (chunk) => {
       said += chunk;
     });
-    await until('the tenant has a lease', () => said !== '');
+    // Unbuffered, python writes a line and its end in two pieces.
+    await until('the tenant has said whether it has a lease', () => said.endsWith('\n'));
     expect(said).toBe('ok\n');
     const answer = emperor.cli('logs', 'blog');
     expect(answer).toMatchObject({ status: 0, stderr: '' });

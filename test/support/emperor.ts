@@ -8,24 +8,22 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
-  rmdirSync,
   rmSync,
-  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { EmperorError, isErrno } from '../../src/base/errors.ts';
+import { EmperorError } from '../../src/base/errors.ts';
 import { parseWait } from '../../src/cli/commands/wait.ts';
 import type { EmperorStats, VassalStatus } from '../../src/emperor/governor.ts';
 import { askNow } from './api-now.ts';
 import { mountOf } from './cgroup-tree.ts';
-import { allPids, commandOf, isAlive } from './proc.ts';
+import { seeingOnly, withBootId } from './machine-views.ts';
+import { commandOf, isAlive } from './proc.ts';
+import { Remains } from './remains.ts';
 import { until as untilTrue } from './wait.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -71,6 +69,7 @@ export class TestEmperor {
   readonly cgroup: string;
   /** What the daemon is started through. */
   readonly #wrapper: readonly string[];
+  readonly #remains: Remains;
   #boots = 0;
   #daemon: ChildProcess | null = null;
   #output = '';
@@ -78,6 +77,11 @@ export class TestEmperor {
   constructor(options: EmperorOptions = {}, { cgroups }: MachineOptions = {}) {
     const mount = mountOf(cgroups);
     this.cgroup = join(mount.path, this.cgroupParent);
+    this.#remains = new Remains({
+      cgroup: this.cgroup,
+      launcherSocket: join(this.directory, 'run/launcher.sock'),
+      netns: this.netns,
+    });
     this.#wrapper = cgroups === 'v1' ? seeingOnly(mount.path) : [];
     mkdirSync(this.vassals);
     execFileSync('ip', ['netns', 'add', this.netns]);
@@ -146,9 +150,9 @@ ${options.sections ?? ''}
    */
   async reboot(): Promise<void> {
     await this.signal('SIGKILL');
-    await this.#killRemains();
+    await this.#remains.kill();
     rmSync(join(this.directory, 'run'), { recursive: true });
-    for (const path of this.#cgroups()) rmdirSync(path);
+    this.#remains.removeCgroups();
     this.#boots += 1;
     writeFileSync(this.#bootId, `${randomUUID()}\n`);
     await this.start();
@@ -269,14 +273,14 @@ ${options.sections ?? ''}
         await until('the emperor ends', () => this.#daemon?.exitCode !== null);
         // It has hung up, and may be about to end.
         await until('the router ends', () => this.routerPid === 0);
-        left = this.#remains().map(commandOf);
+        left = this.#remains.pids().map(commandOf);
       }
     } finally {
       if (this.#daemon?.exitCode === null) this.#daemon.kill('SIGKILL');
-      await this.#killRemains();
+      await this.#remains.kill();
       execFileSync('ip', ['netns', 'del', this.netns]);
       rmSync(this.directory, { recursive: true, force: true });
-      for (const path of this.#cgroups()) rmdirSync(path);
+      this.#remains.removeCgroups();
     }
     if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
   }
@@ -290,82 +294,9 @@ ${options.sections ?? ''}
     }
   }
 
-  async #killRemains(): Promise<void> {
-    for (const pid of this.#remains()) killIfAlive(pid);
-    await until('what was left is killed', () => this.#remains().length === 0);
-  }
-
   /** The router's process; 0 while there is none. */
   get routerPid(): number {
-    return this.#routers().find(isAlive) ?? 0;
-  }
-
-  /** Routers of this emperor's network namespace. */
-  #routers(): readonly number[] {
-    const net = `net:[${statSync(`/run/netns/${this.netns}`).ino}]`;
-    return allPids().filter(
-      (pid) => /^emperor-router |router\/main\.js/.test(commandOf(pid)) && namespaceOf(pid) === net,
-    );
-  }
-
-  /** Launchers, routers and processes of vassals. */
-  #remains(): readonly number[] {
-    const socket = join(this.directory, 'run/launcher.sock');
-    const launchers = allPids().filter((pid) => commandOf(pid).includes(`launcher ${socket}`));
-    const members = this.#cgroups().flatMap((path) =>
-      readIfThere(join(path, 'cgroup.procs')).split('\n').filter(Boolean).map(Number),
-    );
-    return [...new Set([...launchers, ...this.#routers(), ...members])].filter(isAlive);
-  }
-
-  /** Children before parents. */
-  #cgroups(): readonly string[] {
-    const top = this.cgroup;
-    if (!existsSync(top)) return [];
-    const inside = readdirSync(top, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => join(entry.parentPath, entry.name));
-    return [top, ...inside].sort().reverse();
-  }
-}
-
-/** `net:[4026531840]`; empty once the process has ended. */
-function namespaceOf(pid: number): string {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return '';
-  }
-}
-
-/** `ip netns exec` hides every cgroup mount from what it runs, in a mount namespace of its own: this shows one again. */
-function seeingOnly(mount: string): readonly string[] {
-  const script =
-    'mount -t tmpfs none /sys/fs/cgroup && mkdir -p "$0" && mount -t cgroup -o freezer none "$0" && exec "$@"';
-  return ['sh', '-c', script, mount];
-}
-
-/** Shows the text of `file` as the id of the boot, in the mount namespace that `ip netns exec` makes. */
-function withBootId(file: string): readonly string[] {
-  const script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
-  return ['sh', '-c', script, file];
-}
-
-/** It may end with its pid namespace first. */
-function killIfAlive(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (!isErrno(error, 'ESRCH')) throw error;
-  }
-}
-
-export function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    // It ended meanwhile.
-    return '';
+    return this.#remains.routers().find(isAlive) ?? 0;
   }
 }
 
