@@ -24,7 +24,7 @@ import type { FileOwner } from './sighting.ts';
 
 /** Events only say when to look; what they lose is found that late. */
 const RESCAN_MS = 5000;
-/** A file that was being written is looked at again after this. */
+/** After a change, or while it is being written, a file is looked at again: nobody watches it while it is replaced. */
 const RETRY_MS = 200;
 
 export interface Settings {
@@ -85,9 +85,13 @@ export class SettingsFile {
     if (!found) return undefined;
     const [path] = found;
     this.#looks.set(path, 'being written');
+    this.#lookSoon();
+    return path;
+  }
+
+  #lookSoon(): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#look(), RETRY_MS).unref();
-    return path;
   }
 
   /** Reads an operator's include file, and has it watched from now on. */
@@ -115,7 +119,10 @@ export class SettingsFile {
    */
   async watch(onChange: () => void): Promise<void> {
     const files = watch([...this.#looks.keys()], { ignoreInitial: true, atomic: 50 });
-    files.on('all', onChange);
+    files.on('all', () => {
+      onChange();
+      this.#lookSoon();
+    });
     this.#watchers.push(files);
     if (this.#distros) {
       const distros = watch(this.#distros.directory, { ignoreInitial: true, depth: 0 });

@@ -5,7 +5,7 @@
  * the internet would not.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join, resolve } from 'node:path';
 import { RouterClient } from '../../src/router/client.ts';
@@ -18,6 +18,11 @@ const AGENT = resolve(import.meta.dirname, '../fixtures/network-agent.py');
 
 export const WORLD = '203.0.113.2';
 export const WORLD6 = '2001:db8::2';
+/** Of the world, too, beyond its first router. */
+export const FAR = '198.51.100.1';
+export const FAR6 = '2001:db8:1::1';
+/** Where clouds keep credentials; in this world somebody has it. */
+export const CLOUD = '169.254.169.254';
 export const UPLINK = '203.0.113.1';
 export const UPLINK6 = '2001:db8::1';
 
@@ -43,7 +48,9 @@ export class NetworkWorld {
   readonly emperor: TestEmperor;
   readonly #world: string;
   readonly #agents: ChildProcess[] = [];
+  /** What all vassals see as /opt. */
   readonly opt: string;
+  #packets = 0;
 
   /** The emperor is not started yet; `ini` has the router's keys. */
   constructor(options: (world: { readonly directory: string }) => EmperorOptions = () => ({})) {
@@ -53,6 +60,8 @@ export class NetworkWorld {
     this.#world = `${netns}-w`;
     mkdirSync(this.opt);
     copyFileSync(AGENT, join(this.opt, 'agent.py'));
+    mkdirSync(this.#etc, { recursive: true });
+    writeFileSync(join(this.#etc, 'resolv.conf'), `nameserver ${WORLD}\n`);
     this.writeIni(options(this.emperor));
     this.#connect();
     this.#spawnAgent('host', netns);
@@ -61,6 +70,11 @@ export class NetworkWorld {
 
   writeIni({ ini = '', ...options }: EmperorOptions): void {
     this.emperor.writeIni({ ini: `opt = ${this.opt}\n${ini}`, ...options });
+  }
+
+  /** ip-netns(8): what is in it stands for what the host has in /etc. */
+  get #etc(): string {
+    return `/etc/netns/${this.emperor.netns}`;
   }
 
   /** The router's socket as the seed names one. */
@@ -122,13 +136,19 @@ export class NetworkWorld {
   }
 
   /** What the HTTP server there says, or the text of the error. */
-  get(place: Place, to: string, timeout = 2): Promise<string> {
-    return this.tell(place, 'get', { to, timeout }).catch((error: Error) => error.message);
+  get(place: Place, to: string, { timeout = 2, port = 9000 } = {}): Promise<string> {
+    return this.tell(place, 'get', { to, port, timeout }).catch((error: Error) => error.message);
   }
 
   /** Runs `ip` on the host. */
   ip(...args: readonly string[]): string {
     return execFileSync('ip', ['-n', this.emperor.netns, ...args], { encoding: 'utf8' });
+  }
+
+  /** Runs a program on the host, as root. */
+  onHost(...command: readonly string[]): string {
+    const args = ['netns', 'exec', this.emperor.netns, ...command];
+    return execFileSync('ip', args, { encoding: 'utf8' });
   }
 
   /** Runs a program of the host's, as root, in the network namespace of a vassal. */
@@ -153,6 +173,36 @@ export class NetworkWorld {
     }
   }
 
+  /**
+   * Sends one datagram and waits for what becomes of it: `arrives`, or the rule that denied it, such as `out deny`.
+   * Both at once, or twice, is an error. Nothing else may be under way.
+   */
+  async fateOf(packet: {
+    readonly from: Place;
+    readonly to: Place;
+    readonly address: string;
+    readonly source?: string;
+  }): Promise<string> {
+    const { from, to, address, source } = packet;
+    const text = `packet ${++this.#packets}`;
+    const before = await this.#denials();
+    await this.tell(from, 'send', { to: address, text, ...(source ? { source } : {}) });
+    const fate = await until(`one from ${from} to ${to} arrives or is denied`, async () => {
+      const arrived = await this.tell(to, 'count_of', { text });
+      const denied = [...(await this.#denials())].flatMap(([rule, count]) =>
+        Array<string>(count - (before.get(rule) ?? 0)).fill(rule),
+      );
+      const fates = [...Array<string>(arrived).fill('arrives'), ...denied];
+      return fates.length > 0 && fates;
+    });
+    return fate.join(' and ');
+  }
+
+  async #denials(): Promise<ReadonlyMap<string, number>> {
+    const { denials } = await this.routerStatus();
+    return new Map(denials.map(({ chain, rule, count }) => [`${chain} ${rule}`, count]));
+  }
+
   async trafficOf(name: string): Promise<Traffic> {
     const traffic = (await this.routerStatus()).traffic[name];
     if (!traffic) throw new Error(`the router knows nothing of ${name}`);
@@ -165,6 +215,7 @@ export class NetworkWorld {
       await this.emperor.close();
     } finally {
       execFileSync('ip', ['netns', 'del', this.#world]);
+      rmSync(this.#etc, { recursive: true });
     }
   }
 
@@ -185,6 +236,9 @@ export class NetworkWorld {
       `-n ${host} addr add ${UPLINK6}/64 dev eth0 nodad`,
       `-n ${host} link set eth0 up`,
       `-n ${world} link set lo up`,
+      ...[`${FAR}/32`, `${FAR6}/128`, `${CLOUD}/32`].map(
+        (address) => `-n ${world} addr add ${address} dev lo`,
+      ),
       `-n ${world} addr add ${WORLD}/24 dev eth0`,
       `-n ${world} addr add ${WORLD6}/64 dev eth0 nodad`,
       `-n ${world} link set eth0 up`,
