@@ -1,8 +1,8 @@
 /** The router as the emperor sees it: one connection to router.sock, many calls in flight. */
 import { createConnection, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { shortPath } from '../base/socket-path.ts';
+import { readLines } from './lines.ts';
 import type { RouterCall, RouterCalls, RouterResponse } from './protocol.ts';
 
 interface Pending {
@@ -39,9 +39,8 @@ export class RouterClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('error', () => {});
     socket.on('close', () => this.#lost());
-    createInterface({ input: socket }).on('line', (line) => this.#receive(line));
+    readLines(socket, (line) => this.#receive(line));
   }
 
   /** Asks the router; rejects with its EmperorError, or `not-reachable` where it has ended. */

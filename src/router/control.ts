@@ -2,9 +2,9 @@
 
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { shortPath } from '../base/socket-path.ts';
+import { readLines } from './lines.ts';
 import type { RouterCall, RouterCalls, RouterRequest, RouterResponse } from './protocol.ts';
 
 export type Handlers = {
@@ -46,9 +46,7 @@ export async function serveControl(path: string, handlers: Handlers): Promise<Co
 }
 
 function serve(socket: Socket, handlers: Handlers): void {
-  // A client that goes away while it is answered is no failure.
-  socket.on('error', () => {});
-  createInterface({ input: socket }).on('line', (line) => {
+  readLines(socket, (line) => {
     // At the boundary: only root can send, and root's emperor is of this version.
     const request = JSON.parse(line) as RouterRequest;
     void answer(request, handlers).then((response) => {
