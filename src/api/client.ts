@@ -14,9 +14,12 @@ import type {
   EmperorEvent,
   EmperorStats,
   ExecTarget,
+  FirewallAnswer,
+  NetworkStatus,
   PlannedChange,
   ResolvedValue,
   VassalAction,
+  VassalNetworkStatus,
   VassalStatus,
   WaitRequest,
   WaitResult,
@@ -73,6 +76,20 @@ export class ApiClient {
     return this.#ask('GET', pathFor(PATHS.jailPlan, name));
   }
 
+  /** Throws `not-supported` where there is none. */
+  network(): Promise<NetworkStatus> {
+    return this.#ask('GET', PATHS.network);
+  }
+
+  vassalNetwork(name: string): Promise<VassalNetworkStatus> {
+    return this.#ask('GET', pathFor(PATHS.vassalNetwork, name));
+  }
+
+  /** `[in|out] SRC DST` each, at most MAX_QUESTIONS of them. */
+  checkFirewall(questions: readonly string[]): Promise<readonly FirewallAnswer[]> {
+    return this.#ask('POST', PATHS.firewallCheck, {}, { questions });
+  }
+
   plan(): Promise<readonly PlannedChange[]> {
     return this.#ask('GET', PATHS.plan);
   }
@@ -95,7 +112,11 @@ export class ApiClient {
 
   /** Past events, then new ones as they happen, until the server shuts down. */
   async *events(request: EventsRequest): AsyncGenerator<EmperorEvent> {
-    const response = await this.#send('GET', PATHS.events, formatEventsQuery(request));
+    const response = await this.#send({
+      method: 'GET',
+      path: PATHS.events,
+      query: formatEventsQuery(request),
+    });
     const reader = new EventReader();
     response.setEncoding('utf8');
     const chunks = response[Symbol.asyncIterator]();
@@ -109,23 +130,24 @@ export class ApiClient {
     }
   }
 
-  async #ask<T>(method: Method, path: string, query: Query = {}): Promise<T> {
-    const response = await this.#send(method, path, query);
+  async #ask<T>(method: Method, path: string, query: Query = {}, body?: unknown): Promise<T> {
+    const response = await this.#send({ method, path, query, body });
     // The answer of our own server, whose shapes governor.ts declares for both sides.
     return JSON.parse(await this.#read(response)) as T;
   }
 
-  async #send(method: Method, path: string, query: Query): Promise<IncomingMessage> {
+  async #send({ method, path, query, body }: Asking): Promise<IncomingMessage> {
     const search = new URLSearchParams(query).toString();
     const target = search === '' ? path : `${path}?${search}`;
-    const response = await this.#connect(method, target);
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const response = await this.#connect({ method, path: target, text });
     if ((response.statusCode ?? 500) < 400) return response;
     throw errorOf(await this.#read(response));
   }
 
-  async #connect(method: Method, path: string): Promise<IncomingMessage> {
+  async #connect(target: Target): Promise<IncomingMessage> {
     try {
-      return await open(this.socketPath, { method, path });
+      return await open(this.socketPath, target);
     } catch (error) {
       throw this.#failure(error);
     }
@@ -158,18 +180,30 @@ export class ApiClient {
   }
 }
 
-async function open(
-  socketPath: string,
-  target: { readonly method: Method; readonly path: string },
-): Promise<IncomingMessage> {
+interface Asking {
+  readonly method: Method;
+  readonly path: string;
+  readonly query: Query;
+  readonly body?: unknown;
+}
+
+interface Target {
+  readonly method: Method;
+  readonly path: string;
+  /** JSON; empty: nothing is sent. */
+  readonly text: string;
+}
+
+async function open(socketPath: string, { text, ...target }: Target): Promise<IncomingMessage> {
   const short = shortPath(socketPath);
   try {
     return await new Promise((resolve, reject) => {
       // Without a name Node works out one for TLS, which costs several milliseconds.
-      const options = { ...target, socketPath: short.path, agent: false, servername: '' };
+      const headers = text === '' ? {} : { 'content-type': 'application/json' };
+      const options = { ...target, headers, socketPath: short.path, agent: false, servername: '' };
       const request = httpRequest(options, resolve);
       request.once('error', reject);
-      request.end();
+      request.end(text);
     });
   } finally {
     short.close();

@@ -1,5 +1,7 @@
 /** The emperor's figures in Prometheus' text format 0.0.4. Pure. */
-import type { EmperorStats, VassalStatus } from '../emperor/governor.ts';
+import type { EmperorStats, NetworkStatus, VassalStatus } from '../emperor/governor.ts';
+
+type Traffic = NetworkStatus['vassals'][number]['traffic'];
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -15,8 +17,19 @@ interface Metric {
   readonly samples: readonly Sample[];
 }
 
-export function renderMetrics(stats: EmperorStats, vassals: readonly VassalStatus[]): string {
-  return [...emperorMetrics(stats), ...vassalMetrics(vassals)].map(renderMetric).join('');
+/** `network` is null where there is none. */
+export function renderMetrics(
+  stats: EmperorStats,
+  vassals: readonly VassalStatus[],
+  network: NetworkStatus | null,
+): string {
+  return [
+    ...emperorMetrics(stats),
+    ...vassalMetrics(vassals),
+    ...(network ? [...routerMetrics(network), ...trafficMetrics(network)] : []),
+  ]
+    .map(renderMetric)
+    .join('');
 }
 
 function emperorMetrics(stats: EmperorStats): readonly Metric[] {
@@ -93,6 +106,86 @@ function vassalMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
       'emperor_vassal_generation',
       'Applied changes.',
       each(({ generation }) => generation),
+    ),
+  ];
+}
+
+function routerMetrics({ router, rules, pools }: NetworkStatus): readonly Metric[] {
+  const known = (value: number | null) => (value === null ? [] : [{ value }]);
+  return [
+    gauge('emperor_router_up', 'Whether a router runs.', [{ value: router.pid === null ? 0 : 1 }]),
+    gauge(
+      'emperor_router_info',
+      'Whether it takes large packets whole (gso) or not (plain).',
+      router.mode === null
+        ? []
+        : [{ labels: { device: router.device, mode: router.mode }, value: 1 }],
+    ),
+    gauge(
+      'emperor_router_resident_memory_bytes',
+      'Resident memory of the router.',
+      known(router.memoryBytes),
+    ),
+    counter(
+      'emperor_router_cpu_seconds_total',
+      'Processor time of the router.',
+      known(router.cpuSeconds),
+    ),
+    counter(
+      'emperor_firewall_denied_packets_total',
+      "Packets that a rule denied; `vassal` is empty for one of the router's chains.",
+      rules.map(({ chain, rule, vassal, denied }) => ({
+        labels: { chain, rule, vassal: vassal ?? '' },
+        value: denied,
+      })),
+    ),
+    gauge(
+      'emperor_network_addresses',
+      'Addresses for vassals.',
+      pools.map(({ network, size }) => ({ labels: { network }, value: size })),
+    ),
+    gauge(
+      'emperor_network_addresses_used',
+      'Addresses that are some vassal’s.',
+      pools.map(({ network, used }) => ({ labels: { network }, value: used })),
+    ),
+  ];
+}
+
+function trafficMetrics({ vassals }: NetworkStatus): readonly Metric[] {
+  const each = (value: (traffic: Traffic) => number): readonly Sample[] =>
+    vassals.map(({ name, traffic }) => ({ labels: { vassal: name }, value: value(traffic) }));
+  const received = 'that the vassal received';
+  const sent = 'that the vassal sent and somebody took';
+  return [
+    counter(
+      'emperor_vassal_network_receive_bytes_total',
+      `Bytes ${received}.`,
+      each(({ rxBytes }) => rxBytes),
+    ),
+    counter(
+      'emperor_vassal_network_receive_packets_total',
+      `Packets ${received}.`,
+      each(({ rxPackets }) => rxPackets),
+    ),
+    counter(
+      'emperor_vassal_network_transmit_bytes_total',
+      `Bytes ${sent}.`,
+      each(({ txBytes }) => txBytes),
+    ),
+    counter(
+      'emperor_vassal_network_transmit_packets_total',
+      `Packets ${sent}.`,
+      each(({ txPackets }) => txPackets),
+    ),
+    counter(
+      'emperor_vassal_network_drop_packets_total',
+      'Packets that went no further, by reason; those there were.',
+      vassals.flatMap(({ name, traffic }) =>
+        Object.entries(traffic.drops)
+          .filter(([, value]) => value > 0)
+          .map(([reason, value]) => ({ labels: { vassal: name, reason }, value })),
+      ),
     ),
   ];
 }

@@ -62,6 +62,24 @@ export function parseShutdownQuery(query: Query): { readonly stopVassals: boolea
   return { stopVassals: flagOf('stopVassals', query.stopVassals, false) };
 }
 
+/** Longer than any question that has an answer. */
+export const MAX_QUESTION_LENGTH = 200;
+export const MAX_QUESTIONS = 5000;
+
+/** Parses the body `{"questions": ["[in|out] SRC DST", …]}`; throws `bad-usage`. */
+export function parseQuestions(body: unknown): readonly string[] {
+  const { questions } = (body ?? {}) as { readonly questions?: unknown };
+  const isGood =
+    Array.isArray(questions) &&
+    questions.length <= MAX_QUESTIONS &&
+    questions.every((each) => typeof each === 'string' && each.length <= MAX_QUESTION_LENGTH);
+  if (isGood) return questions;
+  throw new EmperorError(
+    'bad-usage',
+    `Cannot read the body: send {"questions": […]}, at most ${MAX_QUESTIONS} texts of at most ${MAX_QUESTION_LENGTH} characters`,
+  );
+}
+
 function flagOf(name: string, text: string | undefined, absent: boolean): boolean {
   if (text === undefined) return absent;
   if (text === '1' || text === 'true') return true;

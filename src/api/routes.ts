@@ -7,17 +7,26 @@ import { isVassalName } from '../config/names.ts';
 import {
   type EmperorEvent,
   type Governor,
+  type NetworkStatus,
   VASSAL_ACTIONS,
   type WaitResult,
 } from '../emperor/governor.ts';
 import { METRICS_TYPE, renderMetrics } from './metrics.ts';
 import { actionPath, PATHS } from './paths.ts';
-import { parseEventsQuery, parseShutdownQuery, parseWaitQuery, type Query } from './query.ts';
+import {
+  parseEventsQuery,
+  parseQuestions,
+  parseShutdownQuery,
+  parseWaitQuery,
+  type Query,
+} from './query.ts';
 
 export interface RouteRequest {
   /** The vassal in the path, valid; empty where the path has none. */
   readonly name: string;
   readonly query: Query;
+  /** As JSON; undefined where none was sent. */
+  readonly body: unknown;
   /** Aborted when the client leaves or the server closes. */
   readonly signal: AbortSignal;
 }
@@ -30,13 +39,15 @@ interface RouteBase {
 export type Route =
   | (RouteBase & {
       readonly kind: 'json';
+      /** Of what is sent with it; a small one if not given. */
+      readonly maxBodyBytes?: number;
       /** Undefined is answered as `{}`. */
       readonly answer: (governor: Governor, request: RouteRequest) => unknown;
     })
   | (RouteBase & {
       readonly kind: 'text';
       readonly type: string;
-      readonly answer: (governor: Governor) => string;
+      readonly answer: (governor: Governor) => Promise<string>;
     })
   | (RouteBase & {
       readonly kind: 'events';
@@ -64,6 +75,9 @@ const post = (path: string, answer: Answer): Route => ({
   answer,
 });
 
+/** Of the largest list of questions. */
+const MAX_QUESTIONS_BYTES = 2 * 1024 * 1024;
+
 export const ROUTES: readonly Route[] = [
   get(PATHS.vassals, (governor) => governor.list()),
   get(PATHS.vassal, (governor, { name }) => governor.status(name)),
@@ -76,6 +90,15 @@ export const ROUTES: readonly Route[] = [
   get(PATHS.resolved, (governor, { name }) => governor.resolved(name)),
   get(PATHS.exec, (governor, { name }) => governor.execTarget(name)),
   get(PATHS.jailPlan, (governor, { name }) => governor.jailPlan(name)),
+  get(PATHS.vassalNetwork, (governor, { name }) => governor.vassalNetwork(name)),
+  get(PATHS.network, networkOf),
+  {
+    method: 'POST',
+    path: PATHS.firewallCheck,
+    kind: 'json',
+    maxBodyBytes: MAX_QUESTIONS_BYTES,
+    answer: (governor, { body }) => governor.checkFirewall(parseQuestions(body)),
+  },
   get(PATHS.plan, (governor) => governor.plan()),
   get(PATHS.stats, (governor) => governor.stats()),
   get(PATHS.distros, (governor) => governor.distros()),
@@ -87,7 +110,7 @@ export const ROUTES: readonly Route[] = [
     path: PATHS.metrics,
     kind: 'text',
     type: METRICS_TYPE,
-    answer: (governor) => renderMetrics(governor.stats(), governor.list()),
+    answer: metricsOf,
   },
 ];
 
@@ -98,6 +121,25 @@ export function parseName(text: string): string {
     'no-such-vassal',
     `There is no vassal ${JSON.stringify(text)}: small letters, digits and ._- make a name`,
   );
+}
+
+async function networkOf(governor: Governor): Promise<NetworkStatus> {
+  const network = await governor.network();
+  if (network) return network;
+  throw new EmperorError(
+    'not-supported',
+    'Cannot show the network: there is none; `tuntap-router` of emperor.ini makes one',
+  );
+}
+
+/** The router is asked once for all. */
+async function metricsOf(governor: Governor): Promise<string> {
+  const [stats, vassals, network] = await Promise.all([
+    governor.stats(),
+    governor.list(),
+    governor.network(),
+  ]);
+  return renderMetrics(stats, vassals, network);
 }
 
 function waitFor(governor: Governor, request: RouteRequest): Promise<WaitResult> {

@@ -28,7 +28,7 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
-/** No route takes a body; what a client sends all the same is bounded. */
+/** Hardly a route takes a body; what a client sends all the same is bounded. */
 const MAX_BODY_BYTES = 16 * 1024;
 /** Long enough for any name, so that a wrong one is an unknown vassal and not an unknown route. */
 const MAX_NAME_LENGTH = 1024;
@@ -90,6 +90,7 @@ function addRoute(app: FastifyInstance, { route, requests, governor }: RouteSett
   app.route({
     method: route.method,
     url: route.path,
+    bodyLimit: (route.kind === 'json' ? route.maxBodyBytes : undefined) ?? MAX_BODY_BYTES,
     handler: async (request, reply) => {
       const query = queryOf(request);
       const signal = requests.open(reply);
@@ -97,9 +98,10 @@ function addRoute(app: FastifyInstance, { route, requests, governor }: RouteSett
         sendEvents(reply, route.open(governor, query), signal);
         return reply;
       }
-      if (route.kind === 'text') return reply.type(route.type).send(route.answer(governor));
+      if (route.kind === 'text') return reply.type(route.type).send(await route.answer(governor));
       const name = nameOf(request);
-      const answer = await route.answer(governor, { name, query, signal });
+      const { body } = request;
+      const answer = await route.answer(governor, { name, query, body, signal });
       return reply.type('application/json').send(answer ?? {});
     },
   });

@@ -131,7 +131,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'purge',
     words: '<name>',
-    summary: 'Forgets a vassal that has no file: removes its home, logs and uid for good.',
+    summary:
+      'Forgets a vassal that has no file: its home, logs, uid, addresses and totals, for good.',
     example: 'emperor purge blog --yes',
     options: [{ flags: '-y, --yes', summary: 'do not ask' }],
     load: () => import('./commands/purge.ts'),
@@ -193,6 +194,34 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--since <time>', summary: 'from that time on: ISO 8601, or a duration ago' },
     ],
     load: () => import('./commands/events.ts'),
+  },
+  {
+    name: 'net',
+    words: '[name]',
+    summary: 'Shows the network, and who moves most in it; or the network of one vassal.',
+    details: 'Totals survive restarts; `emperor purge` ends them.',
+    example: 'emperor net --rates --top 5',
+    options: [
+      { flags: '--top <count>', summary: 'how many vassals to show (default: 10)' },
+      { flags: '--rates', summary: 'measure for a second, the fastest first' },
+    ],
+    load: () => import('./commands/net.ts'),
+  },
+  {
+    name: 'firewall',
+    summary: 'Asks the live firewall.',
+    example: 'emperor firewall check blog 192.168.0.1',
+    commands: [
+      {
+        name: 'check',
+        words: '<words...>',
+        summary: 'Says whether a packet may pass, and which rule decides: [in|out] SRC DST.',
+        details:
+          'SRC and DST are addresses or names of vassals. Without a chain: all that the packet passes. Exits with 0 if it is\nallowed, 1 if not. `-` reads such lines from stdin, and answers each by a line that begins with `allow`, `deny` or\n`error:`; then it exits with 1 only if there was an error.',
+        example: 'emperor firewall check out blog 10.0.0.1',
+        load: () => import('./commands/firewall.ts'),
+      },
+    ],
   },
   {
     name: 'distro',

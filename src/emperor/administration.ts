@@ -15,16 +15,21 @@ import type {
   EmperorEvent,
   EmperorStats,
   ExecTarget,
+  FirewallAnswer,
   Governor,
+  NetworkStatus,
   PlannedChange,
   ResolvedValue,
   VassalAction,
+  VassalNetworkStatus,
   VassalStatus,
   WaitRequest,
   WaitResult,
 } from './governor.ts';
 import { hostPidsOf } from './host-pids.ts';
 import { listDirectories } from './listing.ts';
+import { configOf, NetworkQuestions } from './network-questions.ts';
+import { addressText, routerStatsOf, trafficIn } from './network-report.ts';
 import { removeAside, setAside } from './purge.ts';
 import type { Realm } from './realm.ts';
 import type { StatsSource } from './stats.ts';
@@ -44,33 +49,49 @@ export class Administration implements Governor {
   readonly #realm: Realm;
   readonly #emperor: Emperor;
   readonly #host: AdministrationHost;
+  readonly #network: NetworkQuestions;
 
   constructor(realm: Realm, emperor: Emperor, host: AdministrationHost) {
     this.#realm = realm;
     this.#emperor = emperor;
     this.#host = host;
+    this.#network = new NetworkQuestions(realm);
   }
 
   // ── questions ────────────────────────────────────────────────────────────────────────────────
 
-  list(): readonly VassalStatus[] {
-    return [...this.#realm.names()].sort().map((name) => this.#status(name, []));
+  async list(): Promise<readonly VassalStatus[]> {
+    const status = (await this.#realm.network?.look())?.status ?? null;
+    return [...this.#realm.names()]
+      .sort()
+      .map((name) => this.#status(name, { processes: [], traffic: trafficIn(status, name) }));
   }
 
   async status(name: string): Promise<VassalStatus> {
     const vassal = this.#known(name);
-    const slots = (await vassal.jail?.init.list().catch(() => [])) ?? [];
+    const [slots, traffic] = await Promise.all([
+      vassal.jail?.init.list().catch(() => []),
+      configOf(vassal)?.device ? this.#realm.network?.trafficOf(name) : null,
+    ]);
     const pids = hostPidsOf(this.#realm.vassalHost.membership.payloadPids(name));
-    return this.#status(
-      name,
-      slots.map((slot) => processStatusOf(slot, pids)),
-    );
+    return this.#status(name, {
+      processes: (slots ?? []).map((slot) => processStatusOf(slot, pids)),
+      traffic: traffic ?? null,
+    });
   }
 
-  #status(name: string, processes: VassalStatus['processes']): VassalStatus {
+  #status(
+    name: string,
+    asked: {
+      readonly processes: VassalStatus['processes'];
+      readonly traffic: VassalStatus['network'];
+    },
+  ): VassalStatus {
     const vassal = this.#realm.vassalOf(name);
     const entry = this.#realm.entries.get(name);
-    const config = vassal.applied?.config ?? vassal.wanted?.config;
+    const config = configOf(vassal);
+    const network = config?.device ? this.#realm.network : null;
+    const held = network?.addressesOf(name);
     const uid = config?.uid ?? this.#realm.identities.find(name);
     return statusOf({
       name,
@@ -79,7 +100,10 @@ export class Administration implements Governor {
       file: entry?.file ?? null,
       sha256: entry?.onDisk?.sha256 ?? null,
       diagnostics: entry?.diagnostics ?? [],
-      processes,
+      processes: asked.processes,
+      address: addressText(held?.address ?? null),
+      address6: addressText(held?.address6 ?? null),
+      network: network ? asked.traffic : null,
     });
   }
 
@@ -162,7 +186,9 @@ export class Administration implements Governor {
       .map((vassal) => vassal.name);
   }
 
-  stats(): EmperorStats {
+  async stats(): Promise<EmperorStats> {
+    const { network } = this.#realm;
+    const router = network && routerStatsOf(network.device, await network.about());
     const counts = Object.fromEntries(VASSAL_STATES.map((state) => [state, 0])) as Record<
       VassalState,
       number
@@ -171,6 +197,7 @@ export class Administration implements Governor {
     const { config, diagnostics } = this.#realm.settings;
     return {
       ...this.#host.stats.read(),
+      router,
       ini: config.file,
       runDir: config.runDirectory,
       stateDir: config.stateDirectory,
@@ -180,6 +207,18 @@ export class Administration implements Governor {
       diagnostics,
       conditions: [...this.#realm.conditions.values()],
     };
+  }
+
+  network(): Promise<NetworkStatus | null> {
+    return this.#network.status();
+  }
+
+  async vassalNetwork(name: string): Promise<VassalNetworkStatus> {
+    return this.#network.statusOf(this.#known(name));
+  }
+
+  checkFirewall(questions: readonly string[]): Promise<readonly FirewallAnswer[]> {
+    return this.#network.checkFirewall(questions);
   }
 
   // ── orders ───────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +292,9 @@ export class Administration implements Governor {
     const places = [join(homesDirectory, name), join(logDirectory, name)];
     const isKnown =
       isVassalName(name) &&
-      (this.#realm.identities.find(name) !== undefined || places.some((path) => existsSync(path)));
+      (this.#realm.identities.find(name) !== undefined ||
+        places.some((path) => existsSync(path)) ||
+        this.#hasAddress(name));
     if (!isKnown) {
       throw new EmperorError('no-such-vassal', `There is no trace of a vassal ${name}`);
     }
@@ -261,8 +302,14 @@ export class Administration implements Governor {
     this.#realm.identities.release(name);
     this.#realm.network?.forget(name);
     this.#realm.records.remove(name);
+    this.#realm.network?.forget(name);
     this.#realm.events.add('purged', { vassal: name });
     await removeAside(aside);
+  }
+
+  #hasAddress(name: string): boolean {
+    const { address = null, address6 = null } = this.#realm.network?.addressesOf(name) ?? {};
+    return address !== null || address6 !== null;
   }
 
   async wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult> {

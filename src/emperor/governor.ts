@@ -2,9 +2,12 @@
  * What the emperor offers to its API: the shapes of interfaces.md and the calls behind the routes. No code
  * here, only the contract between emperor/ and api/.
  */
-import type { Diagnostic } from '../base/errors.ts';
+import type { Diagnostic, ErrorCode } from '../base/errors.ts';
 import type { ChangeCost } from '../config/change-cost.ts';
+import type { Action, ChainName } from '../firewall/rule.ts';
 import type { JailPlan } from '../jail/plan.ts';
+import type { Traffic } from '../router/counters.ts';
+import type { PacketMode } from '../router/self-test.ts';
 import type { VassalState } from '../vassal/state.ts';
 
 export { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
@@ -55,14 +58,8 @@ export interface VassalStatus {
     readonly cpuSeconds: number | null;
     readonly pids: number | null;
   };
-  readonly network: {
-    readonly rxBytes: number;
-    readonly txBytes: number;
-    readonly rxPackets: number;
-    readonly txPackets: number;
-    readonly dropped: number;
-    readonly denied: number;
-  };
+  /** Totals until it is purged; null without a device, or where the router has never answered. */
+  readonly network: Traffic | null;
   readonly config: {
     readonly file: string | null;
     readonly sha256: string | null;
@@ -145,6 +142,8 @@ export interface EmperorStats {
   readonly memoryRssBytes: number;
   readonly cpuSeconds: number;
   readonly launcher: { readonly pid: number | null };
+  /** Null without a network. */
+  readonly router: RouterStats | null;
   readonly counters: Readonly<Record<string, number>>;
   /** Findings about emperor.ini as it is on disk now. */
   readonly diagnostics: readonly Diagnostic[];
@@ -159,12 +158,110 @@ export interface DistroStatus {
   readonly problems: readonly string[];
 }
 
+/** The router's process; what is not known while a new one is being started is null. */
+export interface RouterStats {
+  /** The host's, such as emperor0. */
+  readonly device: string;
+  /** Null while there is none. */
+  readonly pid: number | null;
+  readonly mode: PacketMode | null;
+  /** Why packets are handled one by one; null where they are not. */
+  readonly reason: string | null;
+  readonly memoryBytes: number | null;
+  readonly cpuSeconds: number | null;
+}
+
+export interface PoolStatus {
+  readonly network: string;
+  readonly size: number;
+  readonly used: number;
+}
+
+/** A rule and how often it denied. */
+export interface RuleStatus {
+  readonly chain: ChainName;
+  /** As it is written; `policy` for what no rule speaks of. */
+  readonly rule: string;
+  /** Whose own rule it is; null for one of the router's chains. */
+  readonly vassal: string | null;
+  readonly denied: number;
+  /** False for one that is no more. */
+  readonly inForce: boolean;
+}
+
+/** `emperor net --json`. */
+export interface NetworkStatus {
+  readonly router: RouterStats;
+  /** The host's own on its device, with masks. */
+  readonly address: string | null;
+  readonly address6: string | null;
+  readonly pools: readonly PoolStatus[];
+  /** `auto`, `off` or the device that leads out. */
+  readonly nat: string;
+  /** What vassals that name none are given. */
+  readonly dns: readonly string[];
+  /** What happens to packets that no rule speaks of. */
+  readonly policy: Action;
+  /** The router's chains in their order and what is no more of them, then own rules of vassals that have denied. */
+  readonly rules: readonly RuleStatus[];
+  /** From the host's point of view; null where the router has never answered. */
+  readonly host: Traffic | null;
+  /** All with a device, and those that are gone and not purged; who moved most bytes first. */
+  readonly vassals: readonly VassalTraffic[];
+}
+
+export interface VassalTraffic {
+  readonly name: string;
+  /** Null for one that is gone. */
+  readonly state: VassalState | null;
+  readonly address: string | null;
+  readonly address6: string | null;
+  readonly traffic: Traffic;
+}
+
+/** `emperor net NAME --json`. */
+export interface VassalNetworkStatus {
+  readonly name: string;
+  /** Inside; null: it has no device. */
+  readonly device: string | null;
+  readonly isAttached: boolean;
+  readonly address: string | null;
+  readonly address6: string | null;
+  /** The host's addresses. */
+  readonly gateway: string | null;
+  readonly gateway6: string | null;
+  readonly dns: readonly string[];
+  /** Its own, then such that are no more. */
+  readonly rules: readonly RuleStatus[];
+  readonly traffic: Traffic | null;
+}
+
+/** What one chain said of a packet. */
+export interface FirewallDecision {
+  readonly chain: ChainName;
+  readonly action: Action;
+  /** The rule that decided; null for the policy. */
+  readonly rule: string | null;
+  /** Whose own rule it is; null for one of the router's chains. */
+  readonly vassal: string | null;
+}
+
+/** The decisions stand in the order of the chains that a packet passes; the last one is the verdict. */
+export type FirewallAnswer =
+  | { readonly verdict: Action; readonly decisions: readonly FirewallDecision[] }
+  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
+
 /** Throws EmperorError('no-such-vassal') for unknown names. */
 export interface Governor {
-  list(): readonly VassalStatus[];
+  list(): Promise<readonly VassalStatus[]>;
   status(name: string): Promise<VassalStatus>;
   act(name: string, action: VassalAction): Promise<void>;
-  /** Forgets a vassal that has no file: home, logs, uid. 'conflict' while it has one. */
+  /** Null without a network. */
+  network(): Promise<NetworkStatus | null>;
+  vassalNetwork(name: string): Promise<VassalNetworkStatus>;
+  /** Asks the live firewall: `[in|out] SRC DST` each. Throws `not-supported` without a network. */
+  checkFirewall(questions: readonly string[]): Promise<readonly FirewallAnswer[]>;
+  /** Forgets a vassal that has no file: home, logs, uid, addresses, totals. 'conflict' while it has one. */
   purge(name: string): Promise<void>;
   /** `signal`: nobody waits for the answer any more. */
   wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult>;
@@ -180,7 +277,7 @@ export interface Governor {
   /** Calls `listener` for each new event; returns what ends it. */
   subscribe(listener: (event: EmperorEvent) => void): () => void;
   distros(): Promise<readonly DistroStatus[]>;
-  stats(): EmperorStats;
+  stats(): Promise<EmperorStats>;
   /** Reads emperor.ini and every vassal file again. */
   rescan(): Promise<void>;
   /** Tries again at once, as if it had never failed, whatever waits after a failure or has been given up. */

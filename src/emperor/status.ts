@@ -2,6 +2,7 @@
 import type { Diagnostic } from '../base/errors.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import type { SlotEntry } from '../jail/init-client.ts';
+import type { Traffic } from '../router/counters.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import type { ProcessKind, ProcessStatus, VassalStatus } from './governor.ts';
 
@@ -13,9 +14,10 @@ export interface StatusSource {
   readonly sha256: string | null;
   readonly diagnostics: readonly Diagnostic[];
   readonly processes: readonly ProcessStatus[];
+  readonly address: string | null;
+  readonly address6: string | null;
+  readonly network: Traffic | null;
 }
-
-const NO_TRAFFIC = { rxBytes: 0, txBytes: 0, rxPackets: 0, txPackets: 0, dropped: 0, denied: 0 };
 
 export function statusOf(source: StatusSource): VassalStatus {
   const { vassal } = source;
@@ -31,8 +33,8 @@ export function statusOf(source: StatusSource): VassalStatus {
     hostname: config?.hostname ?? null,
     uid: source.identity?.uid ?? null,
     gid: source.identity?.gid ?? null,
-    address: null,
-    address6: null,
+    address: source.address,
+    address6: source.address6,
     restarts: vassal.restarts,
     failures: vassal.failures,
     nextAttemptAt: iso(vassal.nextAttemptAtMs),
@@ -41,7 +43,7 @@ export function statusOf(source: StatusSource): VassalStatus {
     processes: source.processes,
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
-    network: NO_TRAFFIC,
+    network: source.network,
     config: {
       file: source.file,
       sha256: source.sha256,

@@ -70,13 +70,20 @@ export class SurroundingsMaker {
       cgroup: leaves,
       tmpSizeBytes: config.tmpSizeBytes,
       runSizeBytes: config.runSizeBytes,
-      dns:
-        config.dns ?? hostNameServers()[emperor.namespaces.includes('net') ? 'reachable' : 'own'],
+      dns: this.dnsOf(config),
       network: this.#networkOf(config),
       hooks: config.execAsRoot,
       hookTimeoutMs: emperor.hookTimeoutMs,
       seccompFilter: this.#seccompFilter,
     });
+  }
+
+  /** The name servers of a vassal; null: of one that names none. */
+  dnsOf(config: VassalConfig | null): readonly string[] {
+    const { dns, namespaces } = this.#emperor();
+    if (config?.dns) return config.dns;
+    if (config === null && dns.length > 0) return dns;
+    return hostNameServers()[namespaces.includes('net') ? 'reachable' : 'own'];
   }
 
   /** The command as init starts it; null for an idle vassal. */

@@ -15,14 +15,24 @@ import {
   parseAddress,
   printAddress,
 } from '../firewall/address.ts';
-import { type Cidr, networkOf, printCidr } from '../firewall/prefix.ts';
+import { type Cidr, contains, networkOf, printCidr } from '../firewall/prefix.ts';
 import type { InterfaceAddress, JailNetwork } from '../jail/plan.ts';
 import type { AddressBook } from '../network/address-book.ts';
+import type { Addresses } from '../network/address-pool.ts';
+import type { PoolUsage } from '../network/family-pool.ts';
 import type { RouterClient } from '../router/client.ts';
-import type { AttachRequest, PeerReport, RouterStatus, RouterWelcome } from '../router/protocol.ts';
+import { NO_TRAFFIC, type Traffic } from '../router/counters.ts';
+import type {
+  AttachRequest,
+  PeerReport,
+  RouterAbout,
+  RouterCall,
+  RouterCalls,
+  RouterStatus,
+} from '../router/protocol.ts';
 import type { Firewall } from '../router/router.ts';
 import type { Launch } from '../vassal/jail.ts';
-import type { HostNetwork } from './host-network.ts';
+import type { HostCidrs, HostNetwork } from './host-network.ts';
 import { RouterKeeper, type RouterSetting } from './router-keeper.ts';
 
 export interface VassalNetworkHost {
@@ -44,16 +54,30 @@ const MTU = 1500;
 const ATTACHED_AT_ONCE = 256;
 /** A vassal that could not be attached to a new router is tried again after this long. */
 const RETRY_MS = 2000;
+/** A router that has not answered by then is left out of what is told. */
+const ANSWER_MS = 1000;
+
+/** The router's answer; its last one where it gives none now, null if it never did. */
+export interface RouterLook {
+  readonly status: RouterStatus | null;
+  readonly isNow: boolean;
+}
 
 export class VassalNetwork {
   readonly #host: VassalNetworkHost;
   readonly #keeper: RouterKeeper;
   /** What should be attached, by name. */
   readonly #specs: Map<string, AttachRequest>;
+  /** Names whose totals the router is still to forget. */
+  readonly #forgotten: Set<string>;
+  readonly #device: string;
+  #looking: Promise<RouterLook> | null = null;
+  #lastStatus: RouterStatus | null = null;
 
   /** Starts or finds the router; where that cannot be, it is tried again and again. */
   static async open(host: VassalNetworkHost, setting: RouterSetting): Promise<VassalNetwork> {
     const specs = new Map<string, AttachRequest>();
+    const forgotten = new Set<string>();
     const { clock, log } = host;
     const keeper = await RouterKeeper.open({
       setting,
@@ -67,19 +91,28 @@ export class VassalNetwork {
         if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
         await client.call('firewall', firewallOf(host));
         await serveUwsgi(host, client);
+        for (const name of [...forgotten]) await forgetOne(client, name, forgotten);
         await attachMissing({ host, client, specs });
       },
     });
-    return new VassalNetwork(host, { keeper, specs });
+    const { device } = setting;
+    return new VassalNetwork(host, { keeper, specs, forgotten, device });
   }
 
   private constructor(
     host: VassalNetworkHost,
-    parts: { readonly keeper: RouterKeeper; readonly specs: Map<string, AttachRequest> },
+    parts: {
+      readonly keeper: RouterKeeper;
+      readonly specs: Map<string, AttachRequest>;
+      readonly forgotten: Set<string>;
+      readonly device: string;
+    },
   ) {
     this.#host = host;
     this.#keeper = parts.keeper;
     this.#specs = parts.specs;
+    this.#forgotten = parts.forgotten;
+    this.#device = parts.device;
   }
 
   /** What the jail of a vassal gets; null for one without a device. Throws `conflict` where no address is left. */
@@ -179,25 +212,98 @@ export class VassalNetwork {
     this.#tell((client) => client.call('keep', null));
   }
 
-  /** Forgets address and totals of a vassal. */
+  /** Forgets addresses and totals of a vassal; a router that is being started hears of it first of all. */
   forget(name: string): void {
     this.#host.book.forget(name);
     this.#specs.delete(name);
-    this.#tell((client) => client.call('forget', { name }));
+    this.#forgotten.add(name);
+    this.#tell((client) => forgetOne(client, name, this.#forgotten));
   }
 
-  /** The router, for questions; waits for one that is being started. */
-  router(): Promise<RouterClient> {
-    return this.#keeper.client();
+  /** The host's, such as emperor0. */
+  get device(): string {
+    return this.#device;
   }
 
-  /** Who it is; null while a new one is being started. */
-  get welcome(): RouterWelcome | null {
-    return this.#keeper.running?.welcome ?? null;
+  /** The router that runs; null while a new one is being started. */
+  get router(): RouterClient | null {
+    return this.#keeper.running?.client ?? null;
   }
 
-  async status(): Promise<RouterStatus> {
-    return (await this.#keeper.client()).call('status', null);
+  /** The router's process; null where it does not answer. */
+  about(): Promise<RouterAbout | null> {
+    return this.#ask('about', null);
+  }
+
+  /** What the router says, asked once for all who ask now. */
+  look(): Promise<RouterLook> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<RouterLook> {
+    const status = await this.#ask('status', null);
+    this.#lastStatus = status ?? this.#lastStatus;
+    return { status: this.#lastStatus, isNow: status !== null };
+  }
+
+  /** Totals of one vassal; as they were last where the router does not answer, null if it never did. */
+  async trafficOf(name: string): Promise<Traffic | null> {
+    const told = await this.#ask('traffic', { name });
+    if (told !== null) return told;
+    return this.#lastStatus ? (this.#lastStatus.traffic[name] ?? NO_TRAFFIC) : null;
+  }
+
+  /** Null where it does not answer: whoever looks at all vassals does not wait for one router. */
+  async #ask<Call extends RouterCall>(
+    call: Call,
+    ask: RouterCalls[Call]['ask'],
+  ): Promise<RouterCalls[Call]['answer'] | null> {
+    const client = this.router;
+    if (client === null) return null;
+    let stop = () => {};
+    const late = new Promise<null>((resolve) => {
+      stop = this.#host.clock.after(ANSWER_MS, () => resolve(null));
+    });
+    try {
+      return await Promise.race([client.call(call, ask), late]);
+    } catch (error) {
+      if (error instanceof EmperorError && error.code === 'not-reachable') return null;
+      throw error;
+    } finally {
+      stop();
+    }
+  }
+
+  /** What a vassal holds, whether it runs or not. */
+  addressesOf(name: string): Addresses {
+    return this.#host.book.find(name);
+  }
+
+  /** True for an address that is a vassal's, or would have to be. */
+  isOfVassals(address: Address): boolean {
+    if (this.#host.book.ownerOf(address) !== undefined) return true;
+    const { cidr4, cidr6 } = this.cidrs;
+    const cidr = address.family === 4 ? cidr4 : cidr6;
+    if (!cidr || isSameAddress(cidr.address, address)) return false;
+    return contains(networkOf(cidr), address);
+  }
+
+  /** How full the pools of addresses are. */
+  get pools(): readonly PoolUsage[] {
+    const { address, address6 } = this.#host.book.usage();
+    return [address, address6].filter((pool) => pool !== null);
+  }
+
+  /** The host's own addresses. */
+  get cidrs(): HostCidrs {
+    return this.#host.host.cidrs;
+  }
+
+  isAttached(name: string): boolean {
+    return this.#specs.has(name);
   }
 
   /** Ends the router, with its device and NAT. */
@@ -233,6 +339,16 @@ async function serveUwsgi(
   }));
   const serving = client.call('uwsgi', devices).then(() => host.prepareUwsgi());
   onTrouble('uwsgi', await serving.then(() => null, messageOf));
+}
+
+/** A name stays among `forgotten` until the router has it forgotten. */
+async function forgetOne(
+  client: RouterClient,
+  name: string,
+  forgotten: Set<string>,
+): Promise<void> {
+  await client.call('forget', { name });
+  forgotten.delete(name);
 }
 
 /** Without NAT vassals still reach the host and each other. */

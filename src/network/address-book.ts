@@ -67,6 +67,10 @@ export class AddressBook {
     return this.#pool.find(name);
   }
 
+  usage(): ReturnType<AddressPool['usage']> {
+    return this.#pool.usage();
+  }
+
   ownerOf(address: Address): string | undefined {
     return this.#pool.ownerOf(address);
   }

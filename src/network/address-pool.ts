@@ -7,7 +7,7 @@ import { EmperorError } from '../base/errors.ts';
 import { reservedNetworkOf } from '../config/kinds/addresses.ts';
 import { type Address, isSameAddress, parseAddress, printAddress } from '../firewall/address.ts';
 import { type Cidr, printCidr } from '../firewall/prefix.ts';
-import { FamilyPool, type Holding, type Source } from './family-pool.ts';
+import { FamilyPool, type Holding, type PoolUsage, type Source } from './family-pool.ts';
 import { HostRange } from './host-range.ts';
 
 /** One address of each family at most; null where there is none. */
@@ -96,6 +96,11 @@ export class AddressPool {
   /** Forgets `name`; others may get its addresses, when no other ones are left. */
   forget(name: string): void {
     for (const key of KEYS) this.#release(name, key);
+  }
+
+  /** How full the pools are; null where none is configured. */
+  usage(): Readonly<Record<Key, PoolUsage | null>> {
+    return { address: this.#pools.address.usage(), address6: this.#pools.address6.usage() };
   }
 
   // ── Kept on disk ─────────────────────────────────────────────────────────────────────────────

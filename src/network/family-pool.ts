@@ -4,6 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import type { Address } from '../firewall/address.ts';
+import type { Prefix } from '../firewall/prefix.ts';
 import type { HostRange } from './host-range.ts';
 
 /** `hook`: set by an operator's hook, and not one of the pool's. */
@@ -12,6 +13,14 @@ export type Source = 'pool' | 'file' | 'hook';
 export interface Holding {
   readonly address: Address;
   readonly source: Source;
+}
+
+export interface PoolUsage {
+  readonly network: Prefix;
+  /** How many addresses there are for vassals. */
+  readonly size: number;
+  /** How many of them are some vassal's. */
+  readonly used: number;
 }
 
 export class FamilyPool {
@@ -40,6 +49,14 @@ export class FamilyPool {
 
   ownerOf(address: Address): string | undefined {
     return this.#owners.get(keyOf(address));
+  }
+
+  usage(): PoolUsage | null {
+    const { range } = this;
+    if (!range) return null;
+    const numbers = [...this.#held.values()].map(({ address }) => range.numberOf(address));
+    const used = numbers.filter((number) => number !== undefined && range.canGive(number)).length;
+    return { network: range.prefix, size: range.size, used };
   }
 
   /** The addresses that are free again, the oldest first. */

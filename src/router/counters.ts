@@ -32,6 +32,9 @@ export interface Traffic {
   readonly drops: Readonly<Record<DropReason, number>>;
 }
 
+/** Of a vassal that was never attached. */
+export const NO_TRAFFIC: Traffic = trafficOf(new Float64Array(COLUMNS), 0);
+
 /** Reads the row at `start`. */
 export function trafficOf(counters: Float64Array, start: number): Traffic {
   const at = (column: number) => counters[start + column] ?? 0;

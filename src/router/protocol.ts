@@ -32,17 +32,21 @@ export interface PeerReport extends PeerSpec {
   readonly gone: string | null;
 }
 
-export interface RouterStatus {
+/** The process itself. */
+export interface RouterAbout {
   readonly pid: number;
   readonly device: string;
   readonly packets: SelfTest;
+  readonly memoryBytes: number;
+  readonly cpuSeconds: number;
+}
+
+export interface RouterStatus extends RouterAbout {
   /** By name; the host's under HOST_ROW. */
   readonly traffic: Readonly<Record<string, Traffic>>;
   /** Totals by rule, also of rules that are no more. */
   readonly denials: readonly Denials[];
   readonly uwsgi: readonly UwsgiReport[];
-  readonly memoryBytes: number;
-  readonly cpuSeconds: number;
 }
 
 /** Name → what is asked and what is answered. */
@@ -60,9 +64,10 @@ export interface RouterCalls {
   readonly detach: { ask: { name: string }; answer: null };
   readonly forget: { ask: { name: string }; answer: null };
   readonly peers: { ask: null; answer: readonly PeerReport[] };
+  readonly about: { ask: null; answer: RouterAbout };
   readonly status: { ask: null; answer: RouterStatus };
-  /** Totals of one vassal; null if it was never attached. */
-  readonly traffic: { ask: { name: string }; answer: Traffic | null };
+  /** Totals of one vassal. */
+  readonly traffic: { ask: { name: string }; answer: Traffic };
   readonly judge: {
     ask: readonly { readonly chain: ChainName; readonly packet: Packet }[];
     answer: readonly Verdict[];

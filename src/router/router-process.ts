@@ -21,7 +21,7 @@ import { DenialsFile } from './denials-file.ts';
 import { HostTun } from './host-tun.ts';
 import { openLedger } from './ledger.ts';
 import { PacketThread } from './packet-thread.ts';
-import { type AttachRequest, ROUTER_PROTOCOL } from './protocol.ts';
+import { type AttachRequest, ROUTER_PROTOCOL, type RouterAbout } from './protocol.ts';
 import { Router } from './router.ts';
 import { type SelfTest, selfTest } from './self-test.ts';
 import { UwsgiService } from './uwsgi-service.ts';
@@ -134,19 +134,26 @@ export class RouterProcess {
       detach: ({ name }) => this.#inOrder(name, async () => nothing(router.detach(name))),
       forget: ({ name }) => this.#inOrder(name, async () => nothing(router.forget(name))),
       peers: () => router.peers(),
+      about: () => this.#about(),
       status: () => ({
-        pid: process.pid,
-        device: this.#setting.device,
-        packets: this.#packets,
+        ...this.#about(),
         traffic: router.traffic(),
         denials: router.denials(),
         uwsgi: this.#uwsgi.reports(),
-        memoryBytes: process.memoryUsage.rss(),
-        cpuSeconds: cpuSeconds(),
       }),
       traffic: ({ name }) => router.trafficOf(name),
       judge: (questions) => questions.map(({ chain, packet }) => router.judge(chain, packet)),
       end: ({ andDevice }) => this.#end(andDevice),
+    };
+  }
+
+  #about(): RouterAbout {
+    return {
+      pid: process.pid,
+      device: this.#setting.device,
+      packets: this.#packets,
+      memoryBytes: process.memoryUsage.rss(),
+      cpuSeconds: cpuSeconds(),
     };
   }
 

@@ -12,7 +12,7 @@ import {
   printRule,
   type Rule,
 } from '../firewall/rule.ts';
-import { COLUMNS, type Traffic, trafficOf } from './counters.ts';
+import { COLUMNS, NO_TRAFFIC, type Traffic, trafficOf } from './counters.ts';
 import type { DenialTotals } from './denial-totals.ts';
 import { HOST, MAX_PEERS, type Networks } from './forwarding.ts';
 import {
@@ -187,10 +187,10 @@ export class Router {
     );
   }
 
-  /** Totals of one vassal; null if it was never attached. */
-  trafficOf(name: string): Traffic | null {
+  /** Totals of one vassal. */
+  trafficOf(name: string): Traffic {
     const row = this.#rows.find(name);
-    return row === undefined ? null : trafficOf(this.#ledger.counters, row * COLUMNS);
+    return row === undefined ? NO_TRAFFIC : trafficOf(this.#ledger.counters, row * COLUMNS);
   }
 
   /** How often each rule has denied, those that are no more included. */

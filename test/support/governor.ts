@@ -4,6 +4,7 @@ import type {
   EmperorEvent,
   EmperorStats,
   Governor,
+  VassalNetworkStatus,
   VassalState,
   VassalStatus,
 } from '../../src/emperor/governor.ts';
@@ -31,7 +32,7 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     processes: [],
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
-    network: { rxBytes: 0, txBytes: 0, rxPackets: 0, txPackets: 0, dropped: 0, denied: 0 },
+    network: null,
     config: {
       file: `/vassals/${name}.ini`,
       sha256: 'a'.repeat(64),
@@ -58,9 +59,29 @@ export function emperorStats(changes: Partial<EmperorStats> = {}): EmperorStats 
     memoryRssBytes: 1024,
     cpuSeconds: 1.5,
     launcher: { pid: 2 },
+    router: null,
     counters: {},
     diagnostics: [],
     conditions: [],
+    ...changes,
+  };
+}
+
+export function vassalNetworkStatus(
+  name: string,
+  changes: Partial<VassalNetworkStatus> = {},
+): VassalNetworkStatus {
+  return {
+    name,
+    device: null,
+    isAttached: false,
+    address: null,
+    address6: null,
+    gateway: null,
+    gateway6: null,
+    dns: [],
+    rules: [],
+    traffic: null,
     ...changes,
   };
 }
@@ -98,7 +119,7 @@ export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
       past.push(event);
       for (const listener of listeners) listener(event);
     },
-    list: () => [...vassals.values()],
+    list: async () => [...vassals.values()],
     status: async (name) => known(name),
     act: async (name, action) => void orders.push(`${action} ${known(name).name}`),
     purge: async (name) => void orders.push(`purge ${name}`),
@@ -120,7 +141,11 @@ export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
       return () => void listeners.delete(listener);
     },
     distros: async () => [],
-    stats: () => emperorStats(),
+    stats: async () => emperorStats(),
+    network: async () => null,
+    vassalNetwork: async (name) => vassalNetworkStatus(known(name).name),
+    checkFirewall: async (questions) =>
+      questions.map(() => ({ verdict: 'allow', decisions: [] }) as const),
     rescan: async () => void orders.push('rescan'),
     forgive: () => void orders.push('forgive'),
     shutdown: async ({ stopVassals }) => void orders.push(`shutdown ${stopVassals}`),

@@ -27,10 +27,20 @@ export function renderList(
     { title: 'PID', cell: ({ pid }) => (pid === null ? '-' : String(pid)), alignRight: true },
     { title: 'UPTIME', cell: (vassal) => uptimeOf(vassal, nowMs), alignRight: true },
     { title: 'RESTARTS', cell: ({ restarts }) => String(restarts), alignRight: true },
+    ...(vassals.some(hasAddress) ? [ADDRESS] : []),
     { title: 'DISTRO', cell: ({ distro }) => distro ?? '-' },
     { title: 'TROUBLE', cell: (vassal) => ({ text: troubleOf(vassal, nowMs), colour: 'yellow' }) },
   ];
   return renderTable(vassals, columns, style);
+}
+
+const ADDRESS: Column<VassalStatus> = {
+  title: 'ADDRESS',
+  cell: ({ address, address6 }) => address ?? address6 ?? '-',
+};
+
+function hasAddress({ address, address6 }: VassalStatus): boolean {
+  return address !== null || address6 !== null;
 }
 
 function uptimeOf({ startedAt, pid }: VassalStatus, nowMs: number): string {

@@ -24,7 +24,9 @@ export async function run(call: Call): Promise<number> {
 async function isAgreed(name: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await lines.question(`Remove home, logs and uid of ${name} for good? [y/N] `);
+    const answer = await lines.question(
+      `Remove home, logs, uid and addresses of ${name} for good? [y/N] `,
+    );
     return /^y(es)?$/i.test(answer.trim());
   } finally {
     lines.close();

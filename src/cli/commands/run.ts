@@ -10,7 +10,7 @@ import { readEnvironment } from '../../base/environment.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createLog, type FileLog } from '../../base/log.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
-import type { Governor } from '../../emperor/governor.ts';
+import type { EmperorStats, Governor } from '../../emperor/governor.ts';
 import { type RunningEmperor, startEmperor } from '../../emperor/run.ts';
 import { preferOwnSession } from '../../linux/autogroup.ts';
 import { sdNotify } from '../../linux/sd-notify.ts';
@@ -122,8 +122,12 @@ function listenToSignals({ governor, log }: RunningEmperor, reopenLog: () => voi
   });
   // Node would open its debugger at this one.
   process.on('SIGUSR1', () => {
-    const { vassals, conditions, memoryRssBytes, launcher } = governor.stats();
-    log.info({ vassals, conditions, memoryRssBytes, launcher: launcher.pid }, 'status');
+    const tell = ({ vassals, conditions, memoryRssBytes, launcher, router }: EmperorStats) =>
+      log.info(
+        { vassals, conditions, memoryRssBytes, launcher: launcher.pid, router: router?.pid },
+        'status',
+      );
+    governor.stats().then(tell, (error) => log.error({ error: messageOf(error) }, 'no status'));
   });
   process.on('SIGURG', () => {
     log.info({}, 'tries again whatever has failed');
@@ -136,7 +140,7 @@ async function announce(
   { governor, config }: RunningEmperor,
   { options, globals }: Pick<Call, 'options' | 'globals'>,
 ): Promise<void> {
-  await sayDiagnostics(governor.stats().diagnostics);
+  await sayDiagnostics((await governor.stats()).diagnostics);
   say('ready');
   notify('READY=1');
   if (!isTalkTerminal() && readEnvironment('npm_lifecycle_event') !== 'start') return;
@@ -148,14 +152,15 @@ async function announce(
       runDirectory: config.runDirectory,
       isRunDirectorySet: options.many('set').some((line) => /^run-dir\s*=/.test(line)),
       file: config.file,
-      vassals: governor.list(),
+      vassals: await governor.list(),
     }),
   );
 }
 
 /** Only then it shows who runs and who fails, and the banner names one that runs. Not waited for long. */
 async function firstStarts(governor: Governor): Promise<void> {
-  for (let look = 0; look < MAX_LOOKS && governor.stats().vassals.starting > 0; look++) {
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    if ((await governor.stats()).vassals.starting === 0) return;
     await setTimeout(LOOK_MS);
   }
 }

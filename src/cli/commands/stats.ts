@@ -5,6 +5,7 @@ import { formatBytes, formatDuration } from '../../base/units.ts';
 import type { EmperorStats } from '../../emperor/governor.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit.ts';
+import { routerText } from '../network-text.ts';
 import { print, printJson } from '../output.ts';
 import { printable } from '../printable.ts';
 import { reach } from '../reach.ts';
@@ -38,6 +39,7 @@ export function renderStats(stats: EmperorStats, nowMs: number): string {
       `delay p50 ${ms(eventLoopDelayMs.p50)}, p99 ${ms(eventLoopDelayMs.p99)}, max ${ms(eventLoopDelayMs.max)}`,
     ],
     ['launcher', launcher.pid === null ? 'none' : `pid ${launcher.pid}`],
+    ...(stats.router ? [['router', routerText(stats.router)] as const] : []),
     ['emperor.ini', stats.ini],
     ['run-dir', stats.runDir],
     ['state-dir', stats.stateDir],

@@ -4,6 +4,7 @@ import { formatDuration } from '../../base/units.ts';
 import type { ProcessStatus, VassalStatus } from '../../emperor/governor.ts';
 import { type Call, onlyWord } from '../call.ts';
 import { EXIT } from '../exit.ts';
+import { trafficFacts } from '../network-text.ts';
 import { paintFor, print, printJson } from '../output.ts';
 import { type Paint, painter } from '../paint.ts';
 import { printable } from '../printable.ts';
@@ -62,6 +63,7 @@ function factsOf(vassal: VassalStatus, nowMs: number): readonly (readonly [strin
     ['hostname', vassal.hostname ?? ''],
     ['uid, gid', vassal.uid === null ? '' : `${vassal.uid}, ${vassal.gid}`],
     ['address', [vassal.address, vassal.address6].filter((each) => each !== null).join(', ')],
+    ...trafficFacts(vassal.network),
     ['last exit', lastExit ? `${exitText(lastExit)} at ${lastExit.at}` : ''],
     ['last error', vassal.lastError ?? ''],
     ['file', config.file ?? 'gone'],
