@@ -69,7 +69,7 @@ describe('the API', () => {
     expect((await client.list()).map(({ name }) => name)).toEqual(['bad', 'blog', 'shop']);
     expect(await client.status('blog')).toEqual(await governor.status('blog'));
     expect(await client.file('blog')).toEqual({ file: '/vassals/blog.ini', text: '[vassal]\n' });
-    expect(await client.stats()).toEqual(governor.stats());
+    expect(await client.stats()).toEqual(await governor.stats());
     expect(await client.resolved('blog')).toHaveLength(1);
     expect(await client.wait('blog', { conditions: ['running'], timeoutMs: 1 })).toEqual({
       outcome: 'met',
