@@ -300,7 +300,6 @@ export class Administration implements Governor {
     }
     const aside = setAside(places);
     this.#realm.identities.release(name);
-    this.#realm.network?.forget(name);
     this.#realm.records.remove(name);
     this.#realm.network?.forget(name);
     this.#realm.events.add('purged', { vassal: name });

@@ -27,6 +27,7 @@ export type RealmHost = Omit<
   | 'planJail'
   | 'commandLine'
   | 'connectorOf'
+  | 'applyLive'
   | 'onGone'
   | 'onChange'
   | 'runDirectory'
@@ -90,6 +91,7 @@ export class Realm {
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
       connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
+      applyLive: async (vassal) => this.network?.applyRules(vassal),
       onGone: (name) => this.network?.detach(name),
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
     };
@@ -198,7 +200,6 @@ export class Realm {
 
   #vassalChanged(vassal: Vassal, event: string): void {
     if (event === 'applied' || event === 'exited-final') this.record(vassal);
-    if (event === 'applied' && vassal.applied) this.network?.applyRules(vassal.applied.config);
     this.events.add(event === 'applied' ? 'applied' : 'state', {
       vassal: vassal.name,
       state: vassal.state,

@@ -164,7 +164,7 @@ export class VassalNetwork {
   /** A vassal has ended: as long as its device is held, its network namespace is. */
   detach(name: string): void {
     if (!this.#specs.delete(name)) return;
-    this.#tell((client) => client.call('detach', { name }));
+    void this.#tell((client) => client.call('detach', { name }));
   }
 
   /**
@@ -192,24 +192,24 @@ export class VassalNetwork {
     await attachMissing({ host: this.#host, client, specs: this.#specs });
   }
 
-  /** A vassal's own rules may have changed. */
-  applyRules({ name, deviceRules }: VassalConfig): void {
+  /** A vassal's own rules may have changed; resolves when they are in force, unless a new router is on its way. */
+  async applyRules({ name, deviceRules }: VassalConfig): Promise<void> {
     const spec = this.#specs.get(name);
     const rules = deviceRules;
     if (!spec || JSON.stringify(spec.rules) === JSON.stringify(rules)) return;
     this.#specs.set(name, { ...spec, rules });
-    this.#tell((client) => client.call('rules', { name, rules }));
+    await this.#tell((client) => client.call('rules', { name, rules }));
   }
 
   /** emperor.ini may say something else about firewall and NAT. */
   async applySettings(): Promise<void> {
-    this.#tell((client) => client.call('firewall', firewallOf(this.#host)));
+    await this.#tell((client) => client.call('firewall', firewallOf(this.#host)));
     await applyNat(this.#host);
   }
 
   /** The launcher was started anew. */
   keepDevice(): void {
-    this.#tell((client) => client.call('keep', null));
+    void this.#tell((client) => client.call('keep', null));
   }
 
   /** Forgets addresses and totals of a vassal; a router that is being started hears of it first of all. */
@@ -217,7 +217,7 @@ export class VassalNetwork {
     this.#host.book.forget(name);
     this.#specs.delete(name);
     this.#forgotten.add(name);
-    this.#tell((client) => forgetOne(client, name, this.#forgotten));
+    void this.#tell((client) => forgetOne(client, name, this.#forgotten));
   }
 
   /** The host's, such as emperor0. */
@@ -318,13 +318,15 @@ export class VassalNetwork {
   }
 
   /** Says something to the router that runs; one that is being started hears of it anyway. */
-  #tell(say: (client: RouterClient) => Promise<unknown>): void {
+  async #tell(say: (client: RouterClient) => Promise<unknown>): Promise<void> {
     const running = this.#keeper.running;
     if (!running) return;
-    say(running.client).catch((error) => {
+    try {
+      await say(running.client);
+    } catch (error) {
       if (error instanceof EmperorError && error.code === 'not-reachable') return;
       this.#host.log.error({ error: messageOf(error) }, 'the router refused');
-    });
+    }
   }
 }
 

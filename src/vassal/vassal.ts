@@ -59,6 +59,8 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
   /** What connects its jail with the world outside; null where it has no network. */
   readonly connectorOf: (config: VassalConfig) => Launch['connect'];
+  /** Has what is outside of a running jail follow its configuration, such as the firewall. */
+  readonly applyLive: (config: VassalConfig) => Promise<void>;
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied') => void;
 }
 
@@ -542,6 +544,7 @@ export class Vassal {
     if (!this.#wanted || !this.#jail || !this.#differs() || this.#cost() === 'jail') return;
     const applied = this.#next(this.#wanted);
     await this.#jail.init.meta(applied);
+    await this.#host.applyLive(applied.config);
     this.#note(applied);
   }
 

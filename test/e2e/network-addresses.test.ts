@@ -1,4 +1,5 @@
 /** Who has which address: stable by name whatever ends and starts, never two owners, and clear words where there is none. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { askNow } from '../support/api-now.ts';
@@ -12,6 +13,7 @@ const net = new NetworkWorld(({ directory }) => ({
     'tuntap-router-address = 10.77.0.1/29',
     'tuntap-router-address6 = fd77::1/64',
     'vassal-set = tuntap-device=uwsgi0',
+    'dns = 192.0.2.53 2001:db8::53',
   ].join('\n'),
 }));
 const { emperor } = net;
@@ -104,6 +106,33 @@ describe('U6: an address is stable', () => {
     expect(look()).toEqual(given);
     remove('late');
     purge('late');
+  });
+});
+
+describe('what a vassal is told', () => {
+  const told = (name: string, file: string) =>
+    readFileSync(`/proc/${emperor.status(name).pid}/root/etc/${file}`, 'utf8');
+
+  test('is its addresses by its name, however long that is, and the name servers of emperor.ini', () => {
+    const name = `customer-${'x'.repeat(40)}`;
+    emperor.apply(name, IDLE);
+    const [address, address6] = addressesOf(name);
+    expect(told(name, 'hosts')).toContain(`${address} ${name}\n${address6} ${name}\n`);
+    expect(told(name, 'resolv.conf')).toBe('nameserver 192.0.2.53\nnameserver 2001:db8::53\n');
+    remove(name);
+    purge(name);
+  });
+
+  test('is another address once its file gives one; the one before answers no more', async () => {
+    emperor.apply('moves', `${IDLE}address = 10.77.0.5\n`);
+    const ping = (address: string) => net.run('host', 'ping', '-c', '1', '-W', '0.3', address);
+    expect((await ping('10.77.0.5')).status).toBe(0);
+    emperor.apply('moves', `${IDLE}address = 10.77.0.6\n`);
+    expect((await ping('10.77.0.6')).status).toBe(0);
+    expect((await ping('10.77.0.5')).status).toBe(1);
+    expect(told('moves', 'hosts')).toContain('10.77.0.6 moves\n');
+    remove('moves');
+    purge('moves');
   });
 });
 

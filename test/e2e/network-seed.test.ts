@@ -101,6 +101,17 @@ describe('the printed texts', () => {
     expect(net.inside('foobar', 'ip', '-d', 'link', 'show', 'uwsgi0')).toMatch(/\btun type tun\b/);
   });
 
+  test('M38: without a device there is nothing but a loopback, which is up', () => {
+    emperor.apply('lonely', '[vassal]\n');
+    const links = net.inside('lonely', 'ip', '-br', 'link').trim().split('\n');
+    expect(links).toHaveLength(1);
+    expect(links[0]).toMatch(/^lo .*<LOOPBACK,UP,LOWER_UP>/);
+    expect(net.inside('lonely', 'ip', 'route', 'show', 'table', 'main')).toBe('');
+    expect(net.inside('lonely', 'ping', '-c', '1', '-W', '1', '127.0.0.1')).toContain(' 0% packet');
+    emperor.remove('lonely');
+    emperor.wait('lonely', 'gone');
+  });
+
   test('M66: the device, its address, the default route and the name are those of the hooks', async () => {
     expect(net.inside('foobar', 'ip', 'route')).toBe(
       'default via 192.168.0.1 dev uwsgi0 \n' +

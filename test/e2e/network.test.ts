@@ -1,6 +1,7 @@
 /** The network of the sample emperor.ini, as tenants find it: the host, the world, and nobody else. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseRule, type Rule } from '../../src/firewall/rule.ts';
@@ -194,6 +195,37 @@ describe('between networks', () => {
   });
 });
 
+describe('the network namespace of a vassal', () => {
+  const netOf = (pid: number | string) => readlinkSync(`/proc/${pid}/ns/net`);
+
+  test('P15, P16: is its own, and that of everything that it starts', async () => {
+    const init = emperor.status('blog').pid ?? 0;
+    const { output } = await net.run('blog', 'sh', '-c', 'sh -c "readlink /proc/self/ns/net"');
+    expect(output).toBe(`${netOf(init)}\n`);
+    const others = ['self', emperor.pid, emperor.status('shop').pid ?? 0].map(netOf);
+    expect(new Set([...others, netOf(init)]).size).toBe(4);
+    for (const { pid } of emperor.status('blog').processes) {
+      expect(netOf(pid ?? 0)).toBe(netOf(init));
+    }
+  });
+
+  test('P17, P18, P19: opens for nsenter by its process, and for ip by a name', () => {
+    const init = emperor.status('blog').pid ?? 0;
+    const entered = net.inside('blog', 'ip', '-br', 'addr', 'show', 'uwsgi0');
+    expect(entered).toContain(of.blog.address);
+    const name = `${emperor.netns}-blog`;
+    const ip = (...args: readonly string[]) => execFileSync('ip', args, { encoding: 'utf8' });
+    ip('netns', 'attach', name, `${init}`);
+    try {
+      expect(ip('-n', name, '-br', 'addr', 'show', 'uwsgi0')).toBe(entered);
+      expect(ip('netns', 'identify', `${init}`)).toBe(`${name}\n`);
+      expect(ip('netns', 'pids', name).split('\n')).toContain(`${init}`);
+    } finally {
+      ip('netns', 'del', name);
+    }
+  });
+});
+
 const POOL6 = 'fd5e:a3c1:7b20::/64';
 const BETWEEN6 = `deny ${POOL6} ${POOL6}`;
 
@@ -236,9 +268,23 @@ describe('the rules of the seed, written for IPv6, decide packet by packet:', ()
   }
 });
 
+test('partly U15, partly U16: a port that the operator forwards is open to the world, not to the other tenants', async () => {
+  const rules = `table ip forwarded {
+    chain before { type nat hook prerouting priority dstnat; tcp dport 8443 dnat to ${of.blog.address}:9000; }
+  }`;
+  net.onHost('nft', rules);
+  expect(await net.get('world', UPLINK, { port: 8443 })).toBe(`blog sees ${WORLD}`);
+  const before = (await net.trafficOf('blog')).drops['denied-in'];
+  expect(await net.get('shop', UPLINK, { ...SHORTLY, port: 8443 })).toBe('ETIMEDOUT');
+  expect((await net.trafficOf('blog')).drops['denied-in']).toBeGreaterThan(before);
+  net.onHost('nft', 'delete', 'table', 'ip', 'forwarded');
+});
+
 describe('rules that are edited', () => {
   const pids = () => ['blog', 'shop'].map((name) => emperor.status(name).pid);
-  const arrives = async (text: string) => {
+  let packets = 0;
+  const arrives = async () => {
+    const text = `rules ${++packets}`;
     await net.tell('blog', 'send', { to: of.shop.address, text });
     await net.tell('blog', 'send', { to: HOST, text });
     await until('the second', async () => (await net.tell('host', 'count_of', { text })) > 0);
@@ -253,15 +299,14 @@ describe('rules that are edited', () => {
 
   test('are in force within a second, both ways, and nothing restarts', async () => {
     const before = pids();
-    expect(await arrives('before')).toBe(false);
+    expect(await arrives()).toBe(false);
     let since = performance.now();
     net.writeIni({ ini: open() });
-    await until('vassals reach each other', () => arrives('opened'));
+    await until('vassals reach each other', arrives);
     expect(performance.now() - since).toBeLessThan(1000);
     since = performance.now();
     net.writeIni({ ini: SAMPLE.join('\n') });
-    let tries = 0;
-    await until('they do not any more', async () => !(await arrives(`closed ${++tries}`)));
+    await until('they do not any more', async () => !(await arrives()));
     expect(performance.now() - since).toBeLessThan(1000);
     expect(pids()).toEqual(before);
   });
@@ -271,7 +316,7 @@ describe('rules that are edited', () => {
     await until('it is said', () => emperor.stats().conditions.length > 0);
     expect(emperor.stats().conditions.join()).toMatch(/last good/);
     expect(JSON.stringify(emperor.stats().diagnostics)).toMatch(/`alow` is neither/);
-    expect(await arrives('mistaken')).toBe(false);
+    expect(await arrives()).toBe(false);
     net.writeIni({ ini: SAMPLE.join('\n') });
     await until('it is mended', () => emperor.stats().conditions.length === 0);
   });
@@ -293,6 +338,33 @@ describe('rules that are edited', () => {
     await net.vassal('blog');
     expect(await net.get('blog', WORLD)).toContain('world sees');
     expect(pids()).toEqual(before);
+  });
+
+  test('while no emperor runs are in force with the next one', async () => {
+    await emperor.signal('SIGTERM');
+    net.writeIni({ ini: open() });
+    expect(await arrives()).toBe(false);
+    await emperor.start();
+    expect(await arrives()).toBe(true);
+    net.writeIni({ ini: SAMPLE.join('\n') });
+    await until('it is as before', async () => !(await arrives()));
+  });
+
+  test('and NAT, too: off, on, and denying another port', async () => {
+    const tables = () => net.onHost('nft', 'list', 'tables');
+    net.writeIni({ ini: SAMPLE.join('\n').replace('nat = auto', 'nat = off') });
+    await until('the table goes', () => !tables().includes('emperor_emperor0'));
+    // Without it the world sees the tenant, and this one knows the way back.
+    expect(await net.get('blog', WORLD)).toBe(`world sees ${of.blog.address}`);
+    net.writeIni({ ini: `${SAMPLE.join('\n')}\nnat-deny = tcp/9000` });
+    await until('the table comes', () => tables().includes('emperor_emperor0'));
+    expect(await net.get('blog', WORLD, SHORTLY)).toBe('ETIMEDOUT');
+    expect(await net.get('blog', WORLD, { port: 25 })).toBe(`world sees ${UPLINK}`);
+    net.writeIni({ ini: SAMPLE.join('\n') });
+    await until(
+      'it is as before',
+      async () => (await net.get('blog', WORLD, SHORTLY)) === `world sees ${UPLINK}`,
+    );
   });
 
   test('never leave a window: what both the old and the new ones deny does not arrive in a flood', async () => {
@@ -338,6 +410,6 @@ describe('rules that are edited', () => {
     expect(await net.tell('shop', 'count_of', { text: 'flood' })).toBe(0);
     net.writeIni({ ini: `${SAMPLE.join('\n')}\n; as it was` });
     emperor.hup();
-    await until("the rules are the sample's", () => arrives('again').then((is) => !is));
+    await until("the rules are the sample's", async () => !(await arrives()));
   });
 });
