@@ -67,7 +67,10 @@ export function routerText({ pid, mode, reason, memoryBytes, cpuSeconds }: Route
 }
 
 /** `received`, `sent`, `dropped` and `denied` of a vassal or of the host. */
-export function trafficFacts(traffic: Traffic | null): readonly Fact[] {
+export function trafficFacts(
+  traffic: Traffic | null,
+  words = { received: 'received', sent: 'sent' },
+): readonly Fact[] {
   if (traffic === null) return [];
   const { rxBytes, rxPackets, txBytes, txPackets, dropped, denied, drops } = traffic;
   const isDenial = (reason: string) => reason.startsWith('denied-');
@@ -78,8 +81,8 @@ export function trafficFacts(traffic: Traffic | null): readonly Fact[] {
       : `: ${found.map(([reason, count]) => `${reason} ${count}`).join(', ')}`;
   };
   return [
-    ['received', `${formatBytes(rxBytes)}, ${rxPackets} packets`],
-    ['sent', `${formatBytes(txBytes)}, ${txPackets} packets`],
+    [words.received, `${formatBytes(rxBytes)}, ${rxPackets} packets`],
+    [words.sent, `${formatBytes(txBytes)}, ${txPackets} packets`],
     ['dropped', `${dropped}${reasons((reason) => !isDenial(reason))}`],
     ['denied', `${denied}${reasons(isDenial)}`],
   ];
@@ -104,7 +107,7 @@ function factsOf(network: RatedNetwork): readonly Fact[] {
     }),
     ['nat', nat],
     ['dns', listText(dns)],
-    ...trafficFacts(host).map(([key, value]): Fact => [`host ${key}`.slice(0, 10), value]),
+    ...trafficFacts(host, { received: 'host in', sent: 'host out' }),
   ];
 }
 

@@ -60,7 +60,8 @@ function renderLine<Row>(cells: readonly Cell[], setting: LineSetting<Row>): str
   for (const [index, cell] of cells.entries()) {
     const isLast = index === cells.length - 1;
     const text = cut(cell.text, room);
-    const pad = ' '.repeat(Math.max(0, isLast ? 0 : (widths[index] ?? 0) - [...text].length));
+    const isPadded = !isLast || columns[index]?.alignRight === true;
+    const pad = ' '.repeat(isPadded ? Math.max(0, (widths[index] ?? 0) - [...text].length) : 0);
     const painted = cell.colour ? style.paint(cell.colour, text) : text;
     line += columns[index]?.alignRight ? pad + painted : painted + pad;
     if (!isLast) line += GAP;

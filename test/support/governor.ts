@@ -4,11 +4,15 @@ import type {
   EmperorEvent,
   EmperorStats,
   Governor,
+  NetworkStatus,
+  RouterStats,
+  RuleStatus,
   VassalNetworkStatus,
   VassalState,
   VassalStatus,
 } from '../../src/emperor/governor.ts';
 import { VASSAL_STATES } from '../../src/emperor/governor.ts';
+import { NO_TRAFFIC, type Traffic } from '../../src/router/counters.ts';
 
 export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}): VassalStatus {
   return {
@@ -63,6 +67,65 @@ export function emperorStats(changes: Partial<EmperorStats> = {}): EmperorStats 
     counters: {},
     diagnostics: [],
     conditions: [],
+    ...changes,
+  };
+}
+
+export const ROUTER: RouterStats = {
+  device: 'emperor0',
+  pid: 77,
+  mode: 'gso',
+  reason: null,
+  memoryBytes: 60 * 1024 * 1024,
+  cpuSeconds: 1.5,
+};
+
+/** Totals of packets of 1 KiB. */
+export function trafficOfBytes(
+  rxBytes: number,
+  txBytes: number,
+  drops: Partial<Traffic['drops']> = {},
+): Traffic {
+  const all = { ...NO_TRAFFIC.drops, ...drops };
+  const denied = all['denied-in'] + all['denied-out'];
+  return {
+    rxBytes,
+    txBytes,
+    rxPackets: rxBytes / 1024,
+    txPackets: txBytes / 1024,
+    dropped: Object.values(all).reduce((sum, one) => sum + one, 0) - denied,
+    denied,
+    drops: all,
+  };
+}
+
+/** `blog` moved most, `shop` less. */
+export function networkStatus(changes: Partial<NetworkStatus> = {}): NetworkStatus {
+  const rule = (chain: 'in' | 'out', text: string, more: Partial<RuleStatus>): RuleStatus => ({
+    ...{ chain, rule: text, vassal: null, denied: 0, inForce: true },
+    ...more,
+  });
+  const traffic = trafficOfBytes(2048, 1024, { 'no-vassal': 3 });
+  const vassal = { state: 'running', address: '10.0.0.2', address6: null, traffic } as const;
+  return {
+    router: ROUTER,
+    address: '10.0.0.1/24',
+    address6: 'fd00::1/64',
+    pools: [{ network: '10.0.0.0/24', size: 253, used: 3 }],
+    nat: 'auto',
+    dns: ['9.9.9.9'],
+    policy: 'allow',
+    rules: [
+      rule('in', 'deny 10.0.0.0/24 10.0.0.0/24', { denied: 7 }),
+      rule('in', 'policy', {}),
+      rule('out', 'deny 10.0.0.3 1.1.1.1', { vassal: 'blog', denied: 1 }),
+      rule('out', 'deny', { denied: 4, inForce: false }),
+    ],
+    host: traffic,
+    vassals: [
+      { name: 'blog', ...vassal },
+      { name: 'shop', ...vassal, address: '10.0.0.3', traffic: trafficOfBytes(1024, 0) },
+    ],
     ...changes,
   };
 }

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 import { renderMetrics } from '../../../src/api/metrics.ts';
-import { emperorStats, vassalStatus } from '../../support/governor.ts';
+import {
+  emperorStats,
+  networkStatus,
+  ROUTER,
+  trafficOfBytes,
+  vassalStatus,
+} from '../../support/governor.ts';
 
 test('every metric has one HELP and one TYPE before its samples', () => {
   const text = renderMetrics(
@@ -22,6 +28,44 @@ test('a vassal that does not run is down, and its restarts count on', () => {
   const text = renderMetrics(emperorStats(), [stopped], null);
   expect(text).toMatch(/^emperor_vassal_up\{vassal="shop"\} 0$/m);
   expect(text).toMatch(/^emperor_vassal_restarts_total\{vassal="shop"\} 7$/m);
+});
+
+test('the network tells of the router, of each rule, and of each vassal what it moved and what was dropped', () => {
+  const traffic = trafficOfBytes(2048, 1024, { spoofed: 3 });
+  const [blog] = networkStatus().vassals;
+  if (!blog) throw new Error('a vassal');
+  const text = renderMetrics(
+    emperorStats(),
+    [],
+    networkStatus({ vassals: [{ ...blog, traffic }] }),
+  );
+  const samples = text
+    .split('\n')
+    .filter((line) => /^emperor_(router|firewall|network|vassal_net)/.test(line));
+  expect(samples).toEqual([
+    'emperor_router_up 1',
+    'emperor_router_info{device="emperor0",mode="gso"} 1',
+    'emperor_router_resident_memory_bytes 62914560',
+    'emperor_router_cpu_seconds_total 1.5',
+    'emperor_firewall_denied_packets_total{chain="in",rule="deny 10.0.0.0/24 10.0.0.0/24",vassal=""} 7',
+    'emperor_firewall_denied_packets_total{chain="in",rule="policy",vassal=""} 0',
+    'emperor_firewall_denied_packets_total{chain="out",rule="deny 10.0.0.3 1.1.1.1",vassal="blog"} 1',
+    'emperor_firewall_denied_packets_total{chain="out",rule="deny",vassal=""} 4',
+    'emperor_network_addresses{network="10.0.0.0/24"} 253',
+    'emperor_network_addresses_used{network="10.0.0.0/24"} 3',
+    'emperor_vassal_network_receive_bytes_total{vassal="blog"} 2048',
+    'emperor_vassal_network_receive_packets_total{vassal="blog"} 2',
+    'emperor_vassal_network_transmit_bytes_total{vassal="blog"} 1024',
+    'emperor_vassal_network_transmit_packets_total{vassal="blog"} 1',
+    'emperor_vassal_network_drop_packets_total{vassal="blog",reason="spoofed"} 3',
+  ]);
+});
+
+test('a router that is being started is down, and what is not known of it is left out', () => {
+  const router = { ...ROUTER, pid: null, mode: null, memoryBytes: null, cpuSeconds: null };
+  const text = renderMetrics(emperorStats(), [], networkStatus({ router }));
+  expect(text.match(/^emperor_router.*$/gm)).toEqual(['emperor_router_up 0']);
+  expect(renderMetrics(emperorStats(), [], null)).not.toContain('emperor_router');
 });
 
 test('labels are escaped', () => {

@@ -111,6 +111,27 @@ describe('the API', () => {
     expect(answer.text).toMatch(/^emperor_vassal_up\{vassal="blog"\} 1$/m);
   });
 
+  test('tells of the network, and without one that there is none', async () => {
+    const { client, path } = await serve();
+    await expect(client.network()).rejects.toMatchObject({ code: 'not-supported' });
+    expect(await ask(path, 'GET', '/v1/network')).toMatchObject({ status: 501 });
+    expect(await client.vassalNetwork('blog')).toMatchObject({ name: 'blog', device: null });
+    await expect(client.vassalNetwork('nobody')).rejects.toMatchObject({ code: 'no-such-vassal' });
+  });
+
+  test('asks the firewall many questions at once, and refuses what are none', async () => {
+    const { client, path } = await serve();
+    const questions = Array.from({ length: 5000 }, (_, i) => `${i}`.padEnd(200, 'é'));
+    expect(await client.checkFirewall(questions)).toHaveLength(5000);
+    const bodies = [undefined, '', '[]', '{"questions":"a"}', '{"questions":[7]}', '{'];
+    for (const body of [...bodies, JSON.stringify({ questions: ['x'.repeat(201)] })]) {
+      const answer = await ask(path, 'POST', '/v1/firewall/check', body);
+      expect(answer.status, body).toBe(400);
+    }
+    const tooMany = client.checkFirewall([...questions, 'a b']);
+    await expect(tooMany).rejects.toMatchObject({ code: 'bad-usage' });
+  });
+
   test('loads no compiler of schemas, which no route has', async () => {
     await serve();
     const loaded = Object.keys(createRequire(import.meta.url).cache);
