@@ -286,9 +286,10 @@ export class VassalNetwork {
   isOfVassals(address: Address): boolean {
     if (this.#host.book.ownerOf(address) !== undefined) return true;
     const { cidr4, cidr6 } = this.cidrs;
-    const cidr = address.family === 4 ? cidr4 : cidr6;
-    if (!cidr || isSameAddress(cidr.address, address)) return false;
-    return contains(networkOf(cidr), address);
+    const ofUwsgi = this.#host.config().uwsgiRouters.map((router) => router.address);
+    return [cidr4, cidr6, ...ofUwsgi].some(
+      (cidr) => cidr && !isSameAddress(cidr.address, address) && contains(networkOf(cidr), address),
+    );
   }
 
   /** How full the pools of addresses are. */

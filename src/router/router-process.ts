@@ -85,7 +85,7 @@ export class RouterProcess {
     router.attachHost(hostTun.fd);
     denialsFile.keep(() => denials.settle());
     const ownersFile = join(dirname(setting.ledger), 'uwsgi-owners.json');
-    const uwsgi = new UwsgiService({ launcher, patience, ownersFile });
+    const uwsgi = new UwsgiService({ launcher, patience, ownersFile, denials });
     const self = new RouterProcess(setting, {
       ...{ patience, hostTun, thread, router, denialsFile, uwsgi },
     });

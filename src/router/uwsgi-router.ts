@@ -10,20 +10,25 @@ import { Worker } from 'node:worker_threads';
 import type { Cidr } from '../firewall/prefix.ts';
 import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
 import { listenUnix } from '../linux/unix-socket.ts';
+import { type Chains, type CountedChains, countChains } from './gates.ts';
 import { type AddressOwner, Claims } from './uwsgi-claims.ts';
 import {
   clientStats,
   reasonTotals,
   sharedCounters,
-  sharedNumbers,
   type UwsgiClientStats,
   type UwsgiReason,
 } from './uwsgi-counters.ts';
-import type { UwsgiChains, UwsgiDenials } from './uwsgi-forwarding.ts';
+import type { UwsgiChains } from './uwsgi-forwarding.ts';
 import type { UwsgiLoopMessage, UwsgiLoopReport } from './uwsgi-loop.ts';
 import type { UwsgiWorkerData } from './uwsgi-worker.ts';
 
 const DEFAULT_SOCKET_MODE = 0o600;
+/** As the thread does until it is told of others. */
+const NOTHING: Chains = {
+  in: { rules: [], policy: 'deny' },
+  out: { rules: [], policy: 'deny' },
+};
 
 /** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
 const WORKER = new URL(
@@ -61,6 +66,8 @@ export interface UwsgiStats {
 export interface UwsgiRouter {
   /** Replaces the chains; once it resolves, no packet meets the old ones. */
   setChains(chains: UwsgiChains): Promise<void>;
+  /** The chains in force, with what their rules have denied. */
+  readonly counted: CountedChains;
   stats(): UwsgiStats;
   /** Disconnects all and removes the socket. */
   close(): Promise<void>;
@@ -88,7 +95,7 @@ class RunningUwsgiRouter implements UwsgiRouter {
   readonly #counters = sharedCounters();
   readonly #applied = new Map<number, () => void>();
   readonly #onExit: () => void;
-  #denials: UwsgiDenials = { in: sharedNumbers(1), out: sharedNumbers(1) };
+  #counted: CountedChains = countChains(NOTHING);
   #version = 0;
   #isClosed = false;
 
@@ -119,20 +126,22 @@ class RunningUwsgiRouter implements UwsgiRouter {
     if (this.#isClosed) throw new Error('The router of uWSGI vassals is closed');
     this.#version += 1;
     const version = this.#version;
-    this.#denials = {
-      in: sharedNumbers(chains.in.rules.length + 1),
-      out: sharedNumbers(chains.out.rules.length + 1),
-    };
+    this.#counted = countChains(chains);
     const applied = new Promise<void>((resolve) => this.#applied.set(version, resolve));
-    this.#tell({ type: 'chains', version, chains, denials: this.#denials });
+    const denials = { in: this.#counted.in.denials, out: this.#counted.out.denials };
+    this.#tell({ type: 'chains', version, chains, denials });
     await Promise.race([applied, this.#ended]);
+  }
+
+  get counted(): CountedChains {
+    return this.#counted;
   }
 
   stats(): UwsgiStats {
     return {
       clients: clientStats(this.#counters.clients),
       reasons: reasonTotals(this.#counters.reasons),
-      denials: { in: [...this.#denials.in], out: [...this.#denials.out] },
+      denials: { in: [...this.#counted.in.denials], out: [...this.#counted.out.denials] },
     };
   }
 

@@ -6,6 +6,7 @@ import { readStateFile, writeStateFile } from '../base/state-file.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { createPlainTun } from '../linux/tun.ts';
+import type { DenialTotals } from './denial-totals.ts';
 import type { Chains } from './gates.ts';
 import { HostTun } from './host-tun.ts';
 import type { AddressOwner } from './uwsgi-claims.ts';
@@ -34,6 +35,7 @@ export class UwsgiService {
   readonly #launcher: string;
   readonly #patience: Patience;
   readonly #ownersFile: string;
+  readonly #denials: DenialTotals;
   /** By device. */
   readonly #owners: Map<string, AddressOwner[]>;
   readonly #served = new Map<string, Served>();
@@ -48,10 +50,13 @@ export class UwsgiService {
     readonly patience: Patience;
     /** Where to keep who owns which address. */
     readonly ownersFile: string;
+    /** Counts what their chains deny, as those of the router's own vassals. */
+    readonly denials: DenialTotals;
   }) {
     this.#launcher = options.launcher;
     this.#patience = options.patience;
     this.#ownersFile = options.ownersFile;
+    this.#denials = options.denials;
     // At the boundary: it was written below.
     const kept = (readStateFile(options.ownersFile) ?? []) as [string, AddressOwner[]][];
     this.#owners = new Map(kept);
@@ -73,7 +78,14 @@ export class UwsgiService {
   /** Resolves once no packet meets the old ones. */
   async setChains(chains: Chains): Promise<void> {
     this.#chains = chains;
-    await Promise.all([...this.#served.values()].map(({ router }) => router.setChains(chains)));
+    await Promise.all([...this.#served.values()].map(({ router }) => this.#setChains(router)));
+  }
+
+  async #setChains(router: UwsgiRouter): Promise<void> {
+    this.#denials.retire(router.counted);
+    const applied = router.setChains(this.#chains);
+    this.#denials.watch(router.counted, null);
+    await applied;
   }
 
   reports(): readonly UwsgiReport[] {
@@ -110,6 +122,7 @@ export class UwsgiService {
         owners: this.#owners.get(device) ?? [],
         onOwner: (owner) => this.#keepOwner(device, owner),
       });
+      this.#denials.watch(router.counted, null);
       return { wanted, tun, router };
     } catch (error) {
       tun.close();
@@ -119,6 +132,7 @@ export class UwsgiService {
 
   async #end({ wanted, router, tun }: Served): Promise<void> {
     this.#served.delete(wanted.device);
+    this.#denials.retire(router.counted);
     await router.close();
     await tun.drop();
     tun.close();

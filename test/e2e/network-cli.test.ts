@@ -249,6 +249,23 @@ describe('what survives', () => {
     );
   });
 
+  test('a router that hangs keeps nobody waiting: what was known last is told', async () => {
+    const before = traffic('a');
+    expect(net().router.pid).toBe(emperor.routerPid);
+    const frozen = emperor.routerPid;
+    process.kill(frozen, 'SIGSTOP');
+    try {
+      const began = performance.now();
+      expect(traffic('a')).toMatchObject({ txBytes: before.txBytes });
+      expect(emperor.list()).toHaveLength(3);
+      expect(net()).toMatchObject({ router: { pid: null } });
+      expect(performance.now() - began).toBeLessThan(8000);
+    } finally {
+      process.kill(frozen, 'SIGCONT');
+    }
+    await until('it answers again', () => net().router.pid === frozen);
+  });
+
   test('denials by rule survive a change of rules, and a SIGKILL once they are saved', async () => {
     const began = deniedBy(IN_RULE);
     send('b', '10.77.0.2', { count: 40 });
@@ -310,6 +327,13 @@ describe('what survives', () => {
       expect(txBytes).toBeGreaterThanOrEqual(totals[index]?.txBytes ?? Number.NaN);
     }
   });
+});
+
+test('doctor tries how packets would go, and leaves nothing', () => {
+  const findings = emperor.cli('doctor').stdout;
+  expect(findings).toMatch(/^(ok|warning) +router: (takes packets|handles packets)/m);
+  const links = execFileSync('ip', ['-br', 'link'], { encoding: 'utf8' });
+  expect(links).not.toContain('doctor0');
 });
 
 test('without a router there is no network to show', async () => {

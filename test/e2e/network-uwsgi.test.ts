@@ -1,6 +1,7 @@
 /** Unmodified uWSGI vassals beside ours: `tuntap-router-uwsgi` under a whole emperor. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { NetworkStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor } from '../support/emperor.ts';
 import { inNamespace, ping, UwsgiWorld } from '../support/uwsgi-world.ts';
 import { until } from '../support/wait.ts';
@@ -66,8 +67,15 @@ describe('a uWSGI vassal beside ours', () => {
     configure('out = deny 10.99.0.0/24 10.77.0.0/24');
     await until('the rule is there', async () => (await fetchOurs()) === 'none');
     expect(await ping(netns, GATEWAY)).toBe(1);
+    const deniedBy = (rule: string) =>
+      emperor
+        .json<NetworkStatus & Record<string, unknown>>('net')
+        .rules.find((one) => one.rule === rule)?.denied ?? 0;
+    const denied = deniedBy('deny 10.99.0.0/24 10.77.0.0/24');
+    expect(denied).toBeGreaterThan(0);
     configure();
     await until('the rule is gone', async () => (await fetchOurs()) === '200');
+    expect(deniedBy('deny 10.99.0.0/24 10.77.0.0/24')).toBeGreaterThanOrEqual(denied);
   });
 
   test('is served by a router that was started anew, and by one that a later emperor found', async () => {

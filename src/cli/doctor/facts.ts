@@ -4,6 +4,7 @@ import type { ListedDistro } from '../../distro/keep.ts';
 import type { Capability } from '../../linux/capabilities.ts';
 import type { ForwardDrop } from '../../network/preflight.ts';
 import type { NameServers } from '../../network/resolv.ts';
+import type { SelfTest } from '../../router/self-test.ts';
 
 export type Namespace = Exclude<NamespaceName, 'cgroup'>;
 
@@ -14,6 +15,8 @@ export interface NetworkFacts {
   /** Of the router, such as emperor0. */
   readonly device: string;
   readonly hasNat: boolean;
+  /** How packets would go; or why there can be no router. */
+  readonly packets: SelfTest | Error;
   /** Base chains of other firewalls; or why they are not known. */
   readonly forwardDrops: readonly ForwardDrop[] | Error;
   readonly nameServers: NameServers;

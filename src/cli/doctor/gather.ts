@@ -32,6 +32,7 @@ import { readProc } from '../../linux/proc.ts';
 import { gatherForwardDrops } from '../../network/preflight.ts';
 import { hostNameServers } from '../../network/resolv.ts';
 import { runTool } from '../../network/run-tool.ts';
+import type { SelfTest } from '../../router/self-test.ts';
 import { defaultSettings, loadSettings, type OpenSettings } from '../settings.ts';
 import type { Facts, Failure, Namespace, NetworkFacts } from './facts.ts';
 
@@ -42,6 +43,8 @@ const UNSHARE_FLAGS: Readonly<Record<Namespace, readonly string[]>> = {
   net: ['--net'],
   pid: ['--pid', '--fork'],
 };
+/** From the sources (tests) the built program is used: Node 20 cannot run TypeScript. */
+const TRY_TUN = join(import.meta.dirname, '../../../dist/cli/doctor/try-tun.js');
 const BUILDERS = ['/usr/bin/mmdebstrap', '/usr/sbin/debootstrap'];
 
 export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
@@ -91,7 +94,22 @@ async function gatherNetwork(config: EmperorConfig): Promise<NetworkFacts | null
     throw error;
   });
   const hasNat = config.nat !== 'off';
-  return { device, hasNat, forwardDrops, nameServers: hostNameServers(), dns: config.dns };
+  const nameServers = hostNameServers();
+  return { device, hasNat, packets: tryTun(), forwardDrops, nameServers, dns: config.dns };
+}
+
+/** In a network namespace that is gone afterwards. */
+function tryTun(): SelfTest | Error {
+  const { status, stdout, stderr, error } = spawnSync(
+    'unshare',
+    ['--net', process.execPath, TRY_TUN],
+    { encoding: 'utf8' },
+  );
+  if (error) return error;
+  // At the boundary: try-tun.ts prints it.
+  if (status === 0) return JSON.parse(stdout) as SelfTest;
+  const told = stderr.split('\n').find((line) => /Error/.test(line)) ?? stderr.trim();
+  return new Error(told.replace(/^\w*Error(?: \[.*?\])?: /, ''));
 }
 
 function openSettings(iniFile: string | undefined): {

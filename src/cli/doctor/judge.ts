@@ -1,6 +1,6 @@
 /** What the facts mean for an emperor here, with the fix. Pure. */
 import { judgeForwarding, judgeNameServers } from '../../network/preflight.ts';
-import type { Facts, Namespace } from './facts.ts';
+import type { Facts, Namespace, NetworkFacts } from './facts.ts';
 
 export interface Finding {
   readonly topic: string;
@@ -128,13 +128,28 @@ function judgeTun({ tun }: Facts): Finding {
 
 function judgeNetwork({ network }: Facts): readonly Finding[] {
   if (network === null) return [];
-  const { device, hasNat, forwardDrops, nameServers, dns } = network;
+  const { nameServers, dns } = network;
   const servers = judgeNameServers(nameServers, dns);
+  return [judgePackets(network), servers, ...judgeNat(network)];
+}
+
+function judgePackets({ packets }: NetworkFacts): Finding {
+  const topic = 'router';
+  if (packets instanceof Error) {
+    const fix = '`apt-get install iproute2`, `modprobe tun`, or give this container CAP_NET_ADMIN';
+    return problem(topic, `there can be none: ${packets.message}`, fix);
+  }
+  if (packets.mode === 'gso') return ok(topic, 'takes packets of 64 KB whole (gso)');
+  const message = `handles packets one by one (plain), which is slow: ${packets.reason}`;
+  return warning(topic, message, 'use a kernel that takes them: Debian 12 has one');
+}
+
+function judgeNat({ device, hasNat, forwardDrops }: NetworkFacts): readonly Finding[] {
   if (forwardDrops instanceof Error) {
     const fix = '`apt-get install nftables`, or set `nat = off`';
-    return [servers, ...(hasNat ? [problem('nat', forwardDrops.message, fix)] : [])];
+    return hasNat ? [problem('nat', forwardDrops.message, fix)] : [];
   }
-  return [servers, ...judgeForwarding(forwardDrops, device)];
+  return judgeForwarding(forwardDrops, device);
 }
 
 function judgeInotify({ inotifyInstances, inotifyWatches }: Facts): Finding {

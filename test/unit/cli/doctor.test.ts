@@ -7,6 +7,7 @@ import type { ForwardDrop } from '../../../src/network/preflight.ts';
 const NETWORK: NetworkFacts = {
   device: 'emperor0',
   hasNat: true,
+  packets: { mode: 'gso', reason: null },
   forwardDrops: [],
   nameServers: { own: ['192.0.2.1'], reachable: ['192.0.2.1'] },
   dns: [],
@@ -98,6 +99,17 @@ describe('every fault is told with a fix', () => {
     const findings = worst(changes);
     expect(findings).toMatchObject([{ topic, verdict }]);
     expect(findings[0]?.fix).toMatch(/\w{3}/);
+  });
+
+  test('how packets go: whole, one by one, or not at all', () => {
+    const plain = { mode: 'plain', reason: 'EINVAL' } as const;
+    expect(worst({ network: { ...NETWORK, packets: plain } })).toMatchObject([
+      { topic: 'router', verdict: 'warning', message: expect.stringContaining('EINVAL') },
+    ]);
+    const packets = new Error('there is no ip; `apt-get install iproute2`');
+    expect(worst({ network: { ...NETWORK, packets } })).toMatchObject([
+      { topic: 'router', verdict: 'problem', message: expect.stringContaining('there is no ip') },
+    ]);
   });
 
   test('no nft where nothing asks for NAT: nothing', () => {

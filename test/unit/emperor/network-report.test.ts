@@ -114,7 +114,9 @@ test('a router that has never answered leaves totals out, not vassals', () => {
 });
 
 test('one vassal has its own rules, also those that have not denied, and its gateways', () => {
-  const config = vassalOf('tuntap-device = tun0\ntuntap-device-rule = out 10.0.0.2 1.1.1.1 deny');
+  const config = vassalOf('tuntap-device = tun0\ntuntap-device-rule = out 10.0.0.2 1.1.1.1 deny', {
+    emperor: emperorOf('tuntap-router = emperor0 r.sock\n'),
+  });
   const denials = [denial('deny', 5), denial('deny 0.0.0.0 2.2.2.2', 1, { vassal: 'blog' })];
   const network = vassalNetworkOf({
     name: 'blog',
