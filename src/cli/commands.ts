@@ -22,6 +22,8 @@ export interface CommandSpec {
   readonly options?: readonly OptionSpec[];
   /** Everything behind the first word is somebody else's command line. */
   readonly passesThrough?: true;
+  /** Words such as `-5` are no options. */
+  readonly takesNegative?: true;
   readonly load?: () => Promise<CommandModule>;
   readonly commands?: readonly CommandSpec[];
 }
@@ -220,6 +222,30 @@ export const COMMANDS: readonly CommandSpec[] = [
           'SRC and DST are addresses or names of vassals. Without a chain: all that the packet passes. Exits with 0 if it is\nallowed, 1 if not. `-` reads such lines from stdin, and answers each by a line that begins with `allow`, `deny` or\n`error:`; then it exits with 1 only if there was an error.',
         example: 'emperor firewall check out blog 10.0.0.1',
         load: () => import('./commands/firewall.ts'),
+      },
+    ],
+  },
+  {
+    name: 'cron',
+    summary: 'Shows when jobs run.',
+    example: "emperor cron next '*/5 9-17 * * mon-fri'",
+    commands: [
+      {
+        name: 'next',
+        words: '<expr...>',
+        summary: 'Prints when a schedule comes next; works without a running emperor.',
+        details:
+          'EXPR is of five fields, or a word such as @daily; CRON_TZ=ZONE may stand before it.\n' +
+          'With - lines FROM<TAB>ZONE<TAB>EXPR are read from standard input; each is answered with the next\n' +
+          'time, never, or error: and what is wrong.',
+        example: "emperor cron next '30 2 * * *' -n 3 --from 2026-03-28 --tz Europe/Berlin",
+        options: [
+          { flags: '-n, --number <count>', summary: 'how many times (default: 1)' },
+          { flags: '--from <time>', summary: 'after that moment, ISO 8601 (default: now)' },
+          { flags: '--tz <zone>', summary: "the time zone (default: this machine's)" },
+        ],
+        takesNegative: true,
+        load: () => import('./commands/cron-next.ts'),
       },
     ],
   },

@@ -82,11 +82,19 @@ function addCommand(parent: Command, spec: CommandSpec, adding: Adding): void {
   for (const inner of spec.commands ?? []) addCommand(command, inner, adding);
   parent.addCommand(command);
   if (spec.passesThrough) command.passThroughOptions();
+  if (spec.takesNegative) takeNegative(command);
   if (!spec.commands) {
     command.action(async () => {
       adding.finish(await adding.hooks.run(spec, callOf(command, spec.name)));
     });
   }
+}
+
+/** A blank before `-5 -1 -1 -1 6` makes it a word to commander, and nothing else to us. */
+function takeNegative(command: Command): void {
+  const parse = command.parseOptions.bind(command);
+  command.parseOptions = (args) =>
+    parse(args.map((word) => (/^-\d/.test(word) ? ` ${word}` : word)));
 }
 
 function addOptions(command: Command, options: readonly OptionSpec[]): void {

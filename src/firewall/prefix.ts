@@ -1,6 +1,7 @@
 /** Networks and addresses with a mask: `192.168.0.0/24`, `fd00::1/64`. Pure. */
+
+import { type Fault, faultAt, shown, type Word } from '../base/fault.ts';
 import { type Address, bitsOf, type Family, parseAddress, printAddress } from './address.ts';
-import { type Fault, faultAt, shown, type Word } from './fault.ts';
 
 /** A network: no bit is set beyond the mask. */
 export interface Prefix extends Address {

@@ -5,8 +5,9 @@
  * address; a rule speaks of one family. An action alone speaks of every packet. Whatever is anything else is a fault:
  * a typo never allows. Pure.
  */
+
+import { type Fault, faultAt, shown, type Word, wordsIn } from '../base/fault.ts';
 import { nearest } from '../base/nearest.ts';
-import { type Fault, faultAt, shown, type Word, wordsIn } from './fault.ts';
 import { meantBy, type Prefix, parseCidr, printMeant, widening } from './prefix.ts';
 
 export const ACTIONS = ['allow', 'deny'] as const;

@@ -1,4 +1,4 @@
-/** What is wrong with a text of the firewall's, and where in it. */
+/** What is wrong with a text in one of our small languages, and where in it: rules, schedules, crontabs. Pure. */
 
 export interface Fault {
   /** Without the text's key, for instance: `` `dney` is neither `allow` nor `deny` ``. */
