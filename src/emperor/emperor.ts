@@ -10,7 +10,6 @@ import { setImmediate } from 'node:timers/promises';
 import { readEnvironment } from '../base/environment.ts';
 import { EmperorError } from '../base/errors.ts';
 import { inParallel } from '../base/semaphore.ts';
-import type { VassalConfig } from '../config/vassal-config.ts';
 import { isAtRest } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import { ADOPTED_AT_ONCE, type Found, findJails } from './adopt.ts';
@@ -28,6 +27,7 @@ import {
 } from './roster.ts';
 import type { IncludeResult, Settings } from './settings.ts';
 import type { Sighting } from './sighting.ts';
+import type { AdoptedVassal } from './vassal-network.ts';
 
 /** Sightings are worked off for at most this long before others get a turn. */
 const SLICE_MS = 5;
@@ -58,15 +58,16 @@ export class Emperor {
   async adopt(): Promise<readonly string[]> {
     const found = await findJails(this.#realm.vassalHost);
     await inParallel(found, ADOPTED_AT_ONCE, (one) => this.#adoptOne(one));
-    await this.#realm.network?.adopt(this.#running());
+    await this.#realm.network?.adopt(this.#running(found));
     return found.map(({ name }) => name);
   }
 
   /** What is known of the vassals that run. */
-  #running(): readonly VassalConfig[] {
-    return [...this.#realm.vassals.values()].flatMap(({ jail, applied }) =>
-      jail && applied ? [applied.config] : [],
-    );
+  #running(found: readonly Found[]): readonly AdoptedVassal[] {
+    return found.flatMap(({ name, welcome }) => {
+      const { jail = null, applied = null } = this.#realm.vassals.get(name) ?? {};
+      return jail === null ? [] : [{ name, welcome, config: applied?.config ?? null }];
+    });
   }
 
   async #adoptOne({ name, jail, welcome }: Found): Promise<void> {

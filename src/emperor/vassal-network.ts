@@ -16,6 +16,7 @@ import {
   printAddress,
 } from '../firewall/address.ts';
 import { type Cidr, contains, networkOf, printCidr } from '../firewall/prefix.ts';
+import type { Welcome } from '../jail/init-client.ts';
 import type { InterfaceAddress, JailNetwork } from '../jail/plan.ts';
 import type { AddressBook } from '../network/address-book.ts';
 import type { Addresses } from '../network/address-pool.ts';
@@ -45,6 +46,14 @@ export interface VassalNetworkHost {
   readonly onTrouble: (part: 'router' | 'nat' | 'uwsgi', message: string | null) => void;
   /** Path of a vassal's init.sock. */
   readonly initSocketOf: (name: string) => string;
+}
+
+/** One that an earlier emperor started. */
+export interface AdoptedVassal {
+  readonly name: string;
+  /** What runs; null where no record tells. */
+  readonly config: VassalConfig | null;
+  readonly welcome: Pick<Welcome, 'address' | 'address6'>;
 }
 
 /** Packets that wait for the router in a vassal's device; with offloads each may be 64 KB. */
@@ -171,25 +180,54 @@ export class VassalNetwork {
    * Takes over what an earlier emperor attached: those that run stay as they are, the others go. Where there is no
    * router, the next one attaches those that run.
    */
-  async adopt(running: readonly VassalConfig[]): Promise<void> {
-    for (const config of running) {
-      if (!config.device) continue;
-      const { name, deviceRules } = config;
-      const { address, address6 } = this.#host.book.find(name);
-      this.#specs.set(name, {
-        name,
-        init: this.#host.initSocketOf(name),
-        address4: address,
-        address6,
-        rules: deviceRules,
-      });
-    }
+  async adopt(running: readonly AdoptedVassal[]): Promise<void> {
     const client = this.#keeper.running?.client;
+    const peers = client ? await client.call('peers', null) : [];
+    const known = new Map(peers.map((peer) => [peer.name, peer]));
+    for (const vassal of running) {
+      const spec = this.#specOf(vassal, known.get(vassal.name));
+      if (spec) this.#specs.set(spec.name, spec);
+    }
     if (!client) return;
-    for (const { name } of await client.call('peers', null)) {
+    for (const { name } of peers) {
       if (!this.#specs.has(name)) await client.call('detach', { name });
     }
     await attachMissing({ host: this.#host, client, specs: this.#specs });
+  }
+
+  /** Undefined for one without a device. What was written down may be lost: then the router knows, or its init. */
+  #specOf(
+    { name, config, welcome }: AdoptedVassal,
+    peer: PeerReport | undefined,
+  ): AttachRequest | undefined {
+    if (config && !config.device) return undefined;
+    const found = peer
+      ? { address: peer.address4, address6: peer.address6 }
+      : { address: addressIn(welcome.address), address6: addressIn(welcome.address6) };
+    const written = this.#host.book.find(name);
+    const isWritten = written.address !== null || written.address6 !== null;
+    const { address, address6 } = isWritten ? written : found;
+    if (address === null && address6 === null) return undefined;
+    if (!isWritten && !this.#reclaim(name, found)) return undefined;
+    return {
+      name,
+      init: this.#host.initSocketOf(name),
+      address4: address,
+      address6,
+      rules: config?.deviceRules ?? peer?.rules ?? [],
+    };
+  }
+
+  /** False where somebody else has it by now. */
+  #reclaim(name: string, found: Addresses): boolean {
+    try {
+      this.#host.book.claim(name, found);
+      return true;
+    } catch (error) {
+      if (!(error instanceof EmperorError)) throw error;
+      this.#host.log.error({ vassal: name, error: error.message }, 'it has no network any more');
+      return false;
+    }
   }
 
   /** A vassal's own rules may have changed; resolves when they are in force, unless a new router is on its way. */

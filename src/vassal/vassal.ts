@@ -553,6 +553,7 @@ export class Vassal {
     if (this.#unknown?.hash !== wanted.hash) return;
     const { generation } = this.#unknown;
     this.#unknown = null;
+    void this.#host.applyLive(wanted.config);
     this.#note({ ...wanted, generation });
   }
 

@@ -1,5 +1,5 @@
 /** Who has which address: stable by name whatever ends and starts, never two owners, and clear words where there is none. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { askNow } from '../support/api-now.ts';
@@ -86,6 +86,33 @@ describe('U6: an address is stable', () => {
       emperor.wait('shop', 'running');
       expect(look()).toEqual(given);
     });
+  }
+
+  for (const lost of ['all that was written down', 'the router as well'] as const) {
+    test(`over the loss of ${lost}, and neither a process nor its own rules are lost`, async () => {
+      const ping = (address: string) => net.run('blog', 'ping', '-c', '1', '-W', '0.3', address);
+      await net.vassal('blog', 'tuntap-device-rule = out 0.0.0.0 10.77.0.3 deny');
+      const before = emperor.status('blog').pid;
+      await emperor.signal('SIGTERM');
+      for (const file of ['vassals.jsonl', 'addresses.jsonl']) {
+        rmSync(join(emperor.directory, 'state', file));
+      }
+      if (lost === 'the router as well') process.kill(routerPid(), 'SIGKILL');
+      await emperor.start();
+      emperor.wait('blog', 'applied');
+      expect(look()).toEqual(given);
+      expect((await ping('10.77.0.1')).status).toBe(0);
+      expect((await ping('10.77.0.3')).status).toBe(1);
+      expect(await net.get('host', '10.77.0.2')).toContain('blog sees');
+      await net.vassal('blog');
+      expect((await ping('10.77.0.3')).status).toBe(0);
+      expect(emperor.status('blog').pid).toBe(before);
+    });
+  }
+  /** Never 0, which would mean ourselves. */
+  function routerPid(): number {
+    expect(emperor.routerPid).toBeGreaterThan(1);
+    return emperor.routerPid;
   }
 
   test('over a reboot, whatever starts first then', async () => {
