@@ -3,12 +3,14 @@
 // there is one: the bare program (programs/bare.c), an idle Node process, Debian's uwsgi-emperor. Prints a table
 // and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
 //
-// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer]    only these parts; --quick: a tenth of
+// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer] [network]    only these parts; --quick: a tenth of
 // the vassals. A bound that is missed is a MISS, or the machine's CEILING where the peer misses it, too.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bareRates, startBystander } from './bare.mjs';
+import { network } from './network.mjs';
+import { idlePeers } from './network-idle.mjs';
 import { finish, row } from './table.mjs';
 import { isInstalled, UwsgiWorld } from './uwsgi.mjs';
 import { cpuSeconds, median, memAvailableBytes, rssBytes, sleep, until, World } from './world.mjs';
@@ -202,7 +204,13 @@ async function peer() {
   }
 }
 
-const PARTS = { start: startRate, latency, peer };
+const PARTS = {
+  start: startRate,
+  latency,
+  peer,
+  network: () => network(SCALE),
+  idle: () => idlePeers(scaled(1000)),
+};
 const chosen = process.argv.slice(2).filter((word) => word in PARTS);
 for (const [name, run] of Object.entries(PARTS)) {
   if (chosen.length === 0 || chosen.includes(name)) await run();

@@ -36,7 +36,7 @@ export function median(values) {
 /** Compiles bench/programs statically; the directory is bound to /opt in every vassal. */
 export function buildPrograms(directory) {
   mkdirSync(directory, { recursive: true });
-  for (const name of ['stamp', 'sleep', 'bare']) {
+  for (const name of ['stamp', 'sleep', 'bare', 'rr']) {
     const source = join(ROOT, 'bench/programs', `${name}.c`);
     execFileSync('musl-gcc', ['-static', '-Os', '-s', '-o', join(directory, name), source]);
   }

@@ -35,6 +35,8 @@ const TEST_PACKAGES = {
   'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };
 const BENCH_PACKAGES = {
+  iperf3: ['/usr/bin/iperf3'],
+  'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
   'uwsgi-core': ['/usr/bin/uwsgi-core'],
   'uwsgi-emperor': ['/etc/uwsgi-emperor/emperor.ini'],
 };
