@@ -68,7 +68,8 @@ nat = up0
     );
   }
 
-  async open() {
+  /** `isAlone`: without the peers. */
+  async open({ isAlone = false } = {}) {
     this.#makeOutside();
     await this.start();
     for (const name of VASSALS) {
@@ -87,6 +88,7 @@ address6 = ${OURS6[name]}
     for (const name of VASSALS) this.pids[name] = (await this.ask(`/v1/vassals/${name}`)).pid;
     this.router = await RouterClient.connect(join(this.run, 'router.sock'));
     await this.#answers('a', OURS.b, OURS.a);
+    if (isAlone) return;
     this.#joinByVeth();
     if (isInstalled()) await this.#startUwsgi();
   }

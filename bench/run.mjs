@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// npm run bench: figures of start, memory, idle cost, adoption and the CLI, each with a peer of the same run where
-// there is one: the bare program (programs/bare.c), an idle Node process, Debian's uwsgi-emperor. Prints a table
-// and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
+// npm run bench: figures of start, memory, idle cost, adoption, the CLI and the network, each with a peer of the same
+// run where there is one: the bare program (programs/bare.c), an idle Node process, Debian's uwsgi-emperor, kernel
+// veth. Prints a table and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
 //
-// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer] [network]    only these parts; --quick: a tenth of
-// the vassals. A bound that is missed is a MISS, or the machine's CEILING where the peer misses it, too.
+// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer] [network] [idle]    only these parts;
+// --quick: a tenth of the vassals and seconds. A bound that is missed is a MISS, or the machine's CEILING where the
+// peer misses it, too.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -35,8 +35,10 @@ const TEST_PACKAGES = {
   'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };
 const BENCH_PACKAGES = {
+  curl: ['/usr/bin/curl'],
   iperf3: ['/usr/bin/iperf3'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
+  python3: ['/usr/bin/python3'],
   'uwsgi-core': ['/usr/bin/uwsgi-core'],
   'uwsgi-emperor': ['/etc/uwsgi-emperor/emperor.ini'],
 };
