@@ -10,8 +10,9 @@ export const DROP_REASONS = [
   'denied-out', // by the chain `out`, or a rule of the sender's
   'denied-in', // by the chain `in`, or a rule of the receiver's
   'no-vassal', // an address of the network that nobody has
-  'not-unicast', // broadcast, multicast, link-local
+  'not-unicast', // broadcast, multicast, link-local, loopback
   'not-taken', // the receiver's device is down or gone
+  'source-route', // it names the way that it wants to go
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

@@ -11,7 +11,17 @@ import { find4, find6, type Table } from '../firewall/compile.ts';
 import { lastOf, type Prefix } from '../firewall/prefix.ts';
 import { AddressTable, NOBODY } from './address-table.ts';
 import { COLUMN, COLUMNS, DROP_REASONS, type DropReason } from './counters.ts';
-import { DESTINATION4, DESTINATION6, familyOf, SOURCE4, SOURCE6, wordAt } from './packet.ts';
+import {
+  DESTINATION4,
+  DESTINATION6,
+  familyOf,
+  hasSourceRoute,
+  isUnicast4,
+  isUnicast6,
+  SOURCE4,
+  SOURCE6,
+  wordAt,
+} from './packet.ts';
 
 /** The host's own device, through which all that is no vassal's goes. */
 export const HOST = 0;
@@ -57,6 +67,7 @@ const DENIED_IN = reasonColumn('denied-in');
 const NO_VASSAL = reasonColumn('no-vassal');
 const NOT_UNICAST = reasonColumn('not-unicast');
 const NOT_TAKEN = reasonColumn('not-taken');
+const SOURCE_ROUTE = reasonColumn('source-route');
 
 const NO_CHECKS: Gate = { out4: [], out6: [], in4: [], in6: [] };
 
@@ -148,8 +159,8 @@ export class Forwarding {
         return this.#drop(from, DENIED_OUT);
       }
     }
-    // 224.0.0.0 and above: multicast, reserved, broadcast.
-    if (destination >= 0xe0000000) return this.#drop(from, NOT_UNICAST);
+    if (!isUnicast4(destination)) return this.#drop(from, NOT_UNICAST);
+    if (hasSourceRoute(bytes, at)) return this.#drop(from, SOURCE_ROUTE);
     const to = this.#table.find(0, 0, 0, destination);
     if (to === NOBODY) return this.#toHost(from, isOurs4(this.#range4, destination));
     if (to === from) return this.#drop(from, NO_VASSAL);
@@ -179,10 +190,7 @@ export class Forwarding {
         return this.#drop(from, DENIED_OUT);
       }
     }
-    // ff00::/8 is multicast, fe80::/10 link-local.
-    if (d0 >= 0xff000000 || (d0 & 0xffc00000) >>> 0 === 0xfe800000) {
-      return this.#drop(from, NOT_UNICAST);
-    }
+    if (!isUnicast6(d0, d1, d2)) return this.#drop(from, NOT_UNICAST);
     const to = this.#table.find(d0, d1, d2, d3);
     if (to === NOBODY) return this.#toHost(from, isOurs6(this.#range6, d0, d1, d2, d3));
     if (to === from) return this.#drop(from, NO_VASSAL);

@@ -20,6 +20,7 @@ export const UWSGI_REASONS = [
   'own-rule-route', // to a gateway of its own, which is not built
   'no-client', // to an address of the network that nobody has
   'not-unicast',
+  'source-route', // it names the way that it wants to go
   'too-large', // beyond what uWSGI's buffers take
   'queue-full', // the receiver does not read
   'receiver-gone',

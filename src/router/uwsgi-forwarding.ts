@@ -10,7 +10,7 @@
 import type { Chain } from '../firewall/chain.ts';
 import { compileChain, find4, type Table } from '../firewall/compile.ts';
 import type { Cidr } from '../firewall/prefix.ts';
-import { DESTINATION4, familyOf, SOURCE4, wordAt } from './packet.ts';
+import { DESTINATION4, familyOf, hasSourceRoute, isUnicast4, SOURCE4, wordAt } from './packet.ts';
 import { type AddressOwner, Claims, NO_CLIENT } from './uwsgi-claims.ts';
 import {
   CLIENT_COLUMN,
@@ -26,9 +26,6 @@ import { DIRECTION, OwnRules } from './uwsgi-rules.ts';
 /** Answers that are no slot. */
 export const DEVICE = -1;
 export const DROPPED = -2;
-
-/** 224.0.0.0 and above: multicast, reserved, broadcast. */
-const FIRST_NOT_UNICAST = 0xe0000000;
 
 export interface UwsgiChains {
   readonly in: Chain;
@@ -160,7 +157,8 @@ export class UwsgiForwarding {
     }
     const denial = this.#denialOut(peer, source, destination);
     if (denial !== null) return this.drop(from, denial);
-    if (destination >= FIRST_NOT_UNICAST) return this.drop(from, 'not-unicast');
+    if (!isUnicast4(destination)) return this.drop(from, 'not-unicast');
+    if (hasSourceRoute(bytes, at)) return this.drop(from, 'source-route');
     const to = this.#claims.find(destination);
     if (to !== NO_CLIENT && to !== from) return this.#toClient(source, destination, to);
     const isOurs = this.#claims.isInside(destination) && !this.#claims.isHost(destination);
@@ -172,7 +170,7 @@ export class UwsgiForwarding {
     const family = familyOf(bytes, at, length);
     if (family !== 4) return this.#dropNobodys(family === 6 ? 'ipv6' : 'malformed');
     const destination = wordAt(bytes, at + DESTINATION4);
-    if (destination >= FIRST_NOT_UNICAST) return this.#dropNobodys('not-unicast');
+    if (!isUnicast4(destination)) return this.#dropNobodys('not-unicast');
     const to = this.#claims.find(destination);
     if (to === NO_CLIENT) return this.#dropNobodys('no-client');
     return this.#toClient(wordAt(bytes, at + SOURCE4), destination, to);

@@ -5,6 +5,7 @@ import { parseDeviceRule, parseRule, type Rule } from '../../../src/firewall/rul
 import { COLUMNS, type DropReason, trafficOf } from '../../../src/router/counters.ts';
 import { DROPPED, Forwarding, HOST } from '../../../src/router/forwarding.ts';
 import { chainsOf, countChains, gateOf } from '../../../src/router/gates.ts';
+import { forgedDatagram } from '../../support/forged-packets.ts';
 import { packetOf } from '../../support/packets.ts';
 
 const A = 1;
@@ -39,10 +40,47 @@ describe('forward()', () => {
     ['192.168.0.2', '255.255.255.255', A, A, 'not-unicast'],
     ['fd00::2', 'ff02::1', A, A, 'not-unicast'],
     ['fd00::2', 'fe80::1', A, A, 'not-unicast'],
+    // The host's own loopback, which is behind its device where route_localnet is on.
+    ['192.168.0.2', '127.0.0.1', A, A, 'not-unicast'],
+    ['192.168.0.2', '127.255.255.254', A, A, 'not-unicast'],
+    ['192.168.0.2', '0.0.0.0', A, A, 'not-unicast'],
+    ['192.168.0.2', '0.1.2.3', A, A, 'not-unicast'],
+    ['fd00::2', '::', A, A, 'not-unicast'],
+    ['fd00::2', '::1', A, A, 'not-unicast'],
+    // Addresses of IPv4 that IPv6 can say; the second would be found where a vassal's own is kept.
+    ['fd00::2', '::ffff:127.0.0.1', A, A, 'not-unicast'],
+    ['fd00::2', '::192.168.0.3', A, A, 'not-unicast'],
+    ['2001:db8::1', '::192.168.0.3', HOST, HOST, 'not-unicast'],
   ])('drops what goes from %s to %s', (src, dst, from, counted, reason) => {
     const { go, dropsOf } = router();
     expect(go(src, dst, from)).toBe(DROPPED);
     expect(dropsOf(counted)).toEqual({ [reason]: 1 });
+  });
+
+  test.each([
+    ['loose', [131, 7, 4, 192, 168, 0, 3, 0]],
+    ['strict', [137, 7, 4, 192, 168, 0, 3, 0]],
+    ['behind others', [1, 1, 7, 7, 4, 0, 0, 0, 0, 131, 3, 4]],
+    ['without a length', [1, 1, 1, 68]],
+    ['of no length', [68, 0, 0, 0]],
+    ['of a length that counts nothing', [68, 1, 131, 3]],
+  ])('drops what names its way, or may: an option that is %s', (_, options) => {
+    const { forwarding, dropsOf } = router();
+    const packet = withOptions(options);
+    expect(forwarding.forward(packet, 0, packet.length, A)).toBe(DROPPED);
+    expect(dropsOf(A)).toEqual({ 'source-route': 1 });
+  });
+
+  test('takes other options, and what stands behind their end', () => {
+    const { forwarding } = router();
+    for (const options of [
+      [1, 1, 1, 1],
+      [7, 7, 4, 0, 0, 0, 0, 0],
+      [0, 131, 3, 4],
+    ]) {
+      const packet = withOptions(options);
+      expect(forwarding.forward(packet, 0, packet.length, A)).toBe(HOST);
+    }
   });
 
   test('lets a packet pass both chains, and counts it where it was denied', () => {
@@ -219,4 +257,14 @@ function address(text: string): Address {
   const parsed = parseAddress(text);
   if (!parsed) throw new Error(`no address: ${text}`);
   return parsed;
+}
+
+/** From vassal A to the host. */
+function withOptions(options: readonly number[]): Buffer {
+  return forgedDatagram({
+    src: '192.168.0.2',
+    dst: '192.168.0.1',
+    text: 'x',
+    options: Uint8Array.from(options),
+  });
 }

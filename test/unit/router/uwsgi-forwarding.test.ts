@@ -147,8 +147,10 @@ describe('UwsgiForwarding', () => {
     expect(fromDevice(solicitation)).toBe(DROPPED);
     expect(from(0, packet(A, HOST))).toBe(DEVICE);
     expect(from(0, packet(A, '224.0.0.1'))).toBe(DROPPED);
+    expect(from(0, packet(A, '127.0.0.1'))).toBe(DROPPED);
+    expect(from(0, packet(A, '0.0.0.0'))).toBe(DROPPED);
     expect(fromDevice(packet(HOST, '255.255.255.255'))).toBe(DROPPED);
-    expect(reasons()).toEqual({ ipv6: 2, malformed: 3, 'not-unicast': 2 });
+    expect(reasons()).toEqual({ ipv6: 2, malformed: 3, 'not-unicast': 4 });
   });
 
   test('rules of its own take away from what the chains allow, and give nothing', () => {
