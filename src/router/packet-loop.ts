@@ -7,7 +7,7 @@
  * tun's own ring is its queue. A vassal that does not read thus hurts only itself, and a flood fills only the ring of
  * the flooder. Each peer gets a bounded turn, then the next that is ready; the host's device, on which answers to all
  * vassals arrive, gets a longer one. Nothing here allocates. Changes come as messages between two turns, so that no
- * packet meets half of a change.
+ * packet meets half of a change. No call blocks, whatever an init does to the flags of the tun that it shares with us.
  *
  * A tun whose device is gone, because its namespace ended, is taken out and reported; only a `detach` closes it, so
  * that a slot's descriptor is never somebody else's.
@@ -17,7 +17,8 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { addToEpoll, EPOLLIN, epollBuffer, removeFromEpoll, tokenAt } from '../linux/epoll.ts';
 import { errnoName } from '../linux/errno.ts';
 import { drainEventfd } from '../linux/eventfd.ts';
-import { addressOf, fastCall, lastErrno } from '../linux/libc.ts';
+import { fastCall, lastErrno } from '../linux/libc.ts';
+import { NowaitBuffer } from '../linux/nowait-io.ts';
 import { VNET_HEADER_BYTES } from '../linux/tun.ts';
 import {
   DROPPED,
@@ -90,14 +91,8 @@ export class PacketLoop {
   /** Turns of one read that are left. */
   readonly #quietTurns = new Uint8Array(MAX_PEERS);
   readonly #scratch = Buffer.alloc(VNET_HEADER_BYTES + MAX_PACKET_BYTES);
-  readonly #address: number;
+  readonly #packets = new NowaitBuffer(this.#scratch);
   #isEnding = false;
-  readonly #read = fastCall<[fd: number, to: number, bytes: number]>(
-    'long read(int, uintptr_t, size_t)',
-  );
-  readonly #write = fastCall<[fd: number, from: number, bytes: number]>(
-    'long write(int, uintptr_t, size_t)',
-  );
   readonly #wait = fastCall<[epoll: number, events: Buffer, max: number, timeout: number]>(
     'int epoll_wait(int, void *, int, int)',
   );
@@ -105,7 +100,6 @@ export class PacketLoop {
   constructor(setting: LoopSetting) {
     this.#setting = setting;
     this.#forwarding = new Forwarding(setting.counters);
-    this.#address = Number(addressOf(this.#scratch));
     addToEpoll(setting.epoll, { fd: setting.wake, events: EPOLLIN, token: WAKE_TOKEN });
   }
 
@@ -127,12 +121,11 @@ export class PacketLoop {
   #turn(from: number): void {
     const fd = this.#fds[from] as number;
     if (fd < 0) return;
-    const size = this.#scratch.length;
     const most = this.#mostPackets(from);
     let packets = 0;
     let bytes = 0;
     while (packets < most && bytes < TURN_BYTES) {
-      const length = this.#read(fd, this.#address, size);
+      const length = this.#packets.read(fd);
       if (length < 0) {
         if (packets === 1) this.#quietTurns[from] = QUIET_TURNS;
         this.#readFailed(from, fd);
@@ -156,7 +149,7 @@ export class PacketLoop {
     const packetLength = length - VNET_HEADER_BYTES;
     const to = forwarding.forward(this.#scratch, VNET_HEADER_BYTES, packetLength, from);
     if (to === DROPPED) return;
-    const written = this.#write(this.#fds[to] as number, this.#address, length);
+    const written = this.#packets.write(this.#fds[to] as number, length);
     if (written < 0) forwarding.refuse(to);
     else forwarding.account(from, to, packetLength);
   }
