@@ -14,6 +14,19 @@ export interface HostDevice {
   readonly cidr6: Cidr | null;
 }
 
+/**
+ * What comes by the device is a customer's: the host lets it neither choose its way, nor change the host's routes, nor say
+ * that it is a router. The first two count against what `all` says since the host forwards.
+ */
+const DISTRUST: readonly (readonly [file: string, value: string])[] = [
+  ['ipv4/conf/DEVICE/accept_source_route', '0'],
+  ['ipv4/conf/DEVICE/accept_redirects', '0'],
+  // None of ours asks for a shorter way; it would only cost.
+  ['ipv4/conf/DEVICE/send_redirects', '0'],
+  ['ipv6/conf/DEVICE/accept_redirects', '0'],
+  ['ipv6/conf/DEVICE/accept_ra', '0'],
+];
+
 /** Brings the device up with its addresses, whatever of that was there before. Throws `exec-failed`. */
 export async function setUpHostDevice(
   run: Run,
@@ -28,4 +41,13 @@ export async function setUpHostDevice(
     `link set dev ${device} up`,
   ];
   await run(['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+  await distrust(run, device);
+}
+
+/** A kernel without IPv6 has not all of the files. */
+async function distrust(run: Run, device: string): Promise<void> {
+  const settings = DISTRUST.flatMap(([file, value]) => [file.replace('DEVICE', device), value]);
+  const script =
+    'cd /proc/sys/net && while [ $# -gt 0 ]; do ! [ -e "$1" ] || echo "$2" > "$1" || exit; shift 2; done';
+  await run(['sh', '-c', script, 'sh', ...settings]);
 }

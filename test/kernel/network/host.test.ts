@@ -54,6 +54,20 @@ describe('setUpHostDevice()', () => {
     expect(host.ip('route show')).toContain('10.8.0.0/16 dev emperor0');
   });
 
+  test('lets nobody behind it choose a way, change the routes of the host, or be its router', async () => {
+    await setUpHostDevice(host.run, wanted);
+    const files = [
+      'ipv4/conf/emperor0/accept_source_route',
+      'ipv4/conf/emperor0/accept_redirects',
+      'ipv4/conf/emperor0/send_redirects',
+      'ipv4/conf/emperor0/route_localnet',
+      'ipv6/conf/emperor0/accept_redirects',
+      'ipv6/conf/emperor0/accept_ra',
+    ];
+    const shown = await host.run(['cat', ...files.map((file) => `/proc/sys/net/${file}`)]);
+    expect(shown).toBe('0\n'.repeat(files.length));
+  });
+
   test("leaves addresses to the operator's lines where none is given", async () => {
     await setUpHostDevice(host.run, { ...wanted, cidr4: null, cidr6: null });
     expect(device().addresses).toEqual([]);
