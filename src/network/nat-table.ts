@@ -35,6 +35,8 @@ export function natTable(spec: NatSpec): string {
   return `add table inet ${name}
 flush table inet ${name}
 table inet ${name} {
+	chain closed_places {${lines(spec.deny.filter(isPlace).map(denial))}
+	}
 	chain from_vassals {${lines([
     ...spec.deny.map(denial),
     ...pools(
@@ -49,6 +51,11 @@ table inet ${name} {
     'ct status dnat accept comment "the operator forwards a port"',
     ...pools(spec, (ip, pool) => `${ip} daddr ${pool} counter drop`),
   ])}
+	}
+	chain prerouting {
+		type filter hook prerouting priority dstnat - 10; policy accept;${lines([
+      `iifname ${ours} jump closed_places`,
+    ])}
 	}
 	chain forward {
 		type filter hook forward priority filter; policy accept;${lines([
@@ -85,6 +92,11 @@ export function tableName(device: string): string {
 
 function lines(rules: readonly string[]): string {
   return rules.map((rule) => `\n\t\t${rule}`).join('');
+}
+
+/** Closed before any DNAT, too: the host may answer there itself, or send on to who does. */
+function isPlace(item: NatDeny): boolean {
+  return 'network' in item;
 }
 
 function denial(item: NatDeny): string {

@@ -274,7 +274,7 @@ export const EMPEROR_OPTIONS = {
   natDeny: {
     name: 'nat-deny',
     kind: natDenials,
-    default: '169.254.0.0/16, tcp/25',
+    default: '169.254.0.0/16, fd00:ec2::254/128, tcp/25',
     summary: "What vassals never reach by `nat`, such as a cloud's credentials and mail servers.",
     example: '169.254.0.0/16, tcp/25, tcp/465',
     reload: 'live',

@@ -47,6 +47,7 @@ describe('loadEmperorConfig()', () => {
       nat: 'off',
       natDeny: [
         { network: { family: 4, words: [0xa9fe0000], length: 16 } },
+        { network: { family: 6, words: [0xfd000ec2, 0, 0, 0x254], length: 128 } },
         { protocol: 'tcp', port: 25 },
       ],
       execAsRoot: [],

@@ -17,6 +17,9 @@ describe('natTable()', () => {
     expect(natTable(SPEC)).toBe(`add table inet emperor_emperor0
 flush table inet emperor_emperor0
 table inet emperor_emperor0 {
+	chain closed_places {
+		ip daddr 169.254.0.0/16 counter drop
+	}
 	chain from_vassals {
 		ip daddr 169.254.0.0/16 counter drop
 		tcp dport 25 counter drop
@@ -27,6 +30,10 @@ table inet emperor_emperor0 {
 		ct state established,related accept
 		ct status dnat accept comment "the operator forwards a port"
 		ip daddr { 192.168.0.0/24, 192.168.1.0/24 } counter drop
+	}
+	chain prerouting {
+		type filter hook prerouting priority dstnat - 10; policy accept;
+		iifname { "emperor0", "uwsgi0" } jump closed_places
 	}
 	chain forward {
 		type filter hook forward priority filter; policy accept;
