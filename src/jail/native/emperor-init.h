@@ -106,6 +106,8 @@ int connect_to(const char *path);
 
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_open_tree(int fd, const char *path, unsigned flags);
+/* Returns the same directory (O_PATH) as the root of a mount of its own, so that `..` ends there. */
+int sys_confined(int directory);
 int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);
 int sys_mount_setattr(int fd, const char *path, unsigned flags, uint64_t set, uint64_t clear);
 int sys_openat2(int fd, const char *path, uint64_t flags, uint64_t resolve);
@@ -207,6 +209,8 @@ void gate_passed(void);
 void gate_failed(void);
 
 /* logger.c: lines to files. */
+/* Leaves of the host's file system no more than the directory itself within reach; as payload_confine(). */
+bool log_confine(void);
 bool log_open(int directory_fd, uint64_t max_bytes, int files, uid_t uid, gid_t gid);
 struct log_source {
   const char *stream; /* " stdout", " stderr" or " system" */
@@ -227,6 +231,7 @@ void log_pipe_ready(uint32_t index);
 void log_pipes_drain(void);
 
 /* payload.c: all processes of the vassal but init. */
+bool payload_confine(void);
 bool payload_open(const char *procs, uid_t uid, gid_t gid);
 /* fork(2) into the payload where the kernel can do that; payload_join() does the rest in the child. */
 pid_t payload_fork(void);

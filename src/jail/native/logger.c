@@ -104,6 +104,15 @@ bool log_open(int directory, uint64_t bytes, int files, uid_t uid, gid_t gid) {
   return file_fd >= 0;
 }
 
+bool log_confine(void) {
+  if (directory_fd < 0) return true;
+  int confined = sys_confined(directory_fd);
+  if (confined < 0) return false;
+  close(directory_fd);
+  directory_fd = confined;
+  return true;
+}
+
 /* ── lines ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* Writes the whole lines that there is room for and takes back the rest of a torn one. */

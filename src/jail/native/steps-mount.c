@@ -193,8 +193,10 @@ static bool step_read_only(const struct step *step) {
  * The new root covers the base, and the host's tree beside it is detached, and with it every host path: no mount is
  * left but the new root's and the base, which is empty and which nothing leads to. For a process in here that is what
  * pivot_root(2) does; that holds the machine's mount lock while it looks at each task for one with the old root.
+ * The directories that init keeps open are of the host's file systems, of which `..` would lead up to the top.
  */
 static bool step_pivot(void) {
+  if (!log_confine() || !payload_confine()) return fail(errno, "what is kept of the host's directories");
   bool is_attached = sys_move_mount(self.root_fd, "", self.base_fd, "", MOVE_EMPTY_BOTH) == 0;
   if (!is_attached || fchdir(self.base_fd) < 0 || umount2(BASE_HOST, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
     return fail(errno, "the old root");

@@ -25,6 +25,10 @@ int sys_open_tree(int fd, const char *path, unsigned flags) {
   return (int)syscall(SYS_open_tree, fd, path, flags);
 }
 
+int sys_confined(int directory) {
+  return sys_open_tree(directory, "", 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC | AT_EMPTY_PATH);
+}
+
 int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags) {
   return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags);
 }
