@@ -175,6 +175,27 @@ describe('the kernel', () => {
   }
 });
 
+describe('the root', () => {
+  const climbed = attempt('os.path.samefile("/", "/" + "../" * 30)');
+  const fromHome = attempt('os.path.samefile("/", "/home/blog/" + "../" * 30)');
+  const byProc = attempt('os.path.samefile("/", "/proc/self/root/" + "../" * 30)');
+  test('has nothing above it, by whichever way one climbs', () => {
+    expect([climbed(), fromHome(), byProc()]).toEqual(['True', 'True', 'True']);
+  });
+
+  const hosts = attempt('[os.path.exists(p) for p in ("/host", "/../host", "/proc/1/root/host")]');
+  test('has no way to the base below it, nor to the tree of the host that stood there', () => {
+    expect(hosts()).toBe('[False, False, False]');
+  });
+
+  const mounts = attempt(
+    'sorted({line.split()[4].split("/")[1] for line in open("/proc/self/mountinfo")})',
+  );
+  test('is all that the table of mounts knows, besides what the plan mounts on it', () => {
+    expect(mounts()).toBe("['', 'dev', 'etc', 'home', 'proc', 'run', 'tmp', 'var']");
+  });
+});
+
 describe('what a process inside inherits', () => {
   test('is none of the environment of the emperor, and nothing of it can be read', () => {
     const host = readFileSync(`/proc/${emperor.pid}/environ`, 'utf8');
