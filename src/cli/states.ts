@@ -1,6 +1,7 @@
 /** How states and troubles of vassals look to people. Pure. */
 import { formatDuration } from '../base/units.ts';
-import type { LastExit, VassalState, VassalStatus } from '../emperor/governor.ts';
+import type { VassalState, VassalStatus } from '../emperor/governor.ts';
+import { exitText } from '../vassal/exit.ts';
 import type { Colour } from './paint.ts';
 
 const COLOURS: Readonly<Record<VassalState, Colour>> = {
@@ -42,10 +43,4 @@ function runTrouble({ state, lastError, lastExit }: VassalStatus): string {
 function nextAttempt({ state, nextAttemptAt }: VassalStatus, nowMs: number): string {
   if (state !== 'backoff' || nextAttemptAt === null) return '';
   return `next attempt in ${formatDuration(Math.max(0, Date.parse(nextAttemptAt) - nowMs))}`;
-}
-
-/** `exit 1`, `SIGKILL (oom)`. */
-export function exitText({ code, signal, reason }: LastExit): string {
-  if (signal === null) return `exit ${code ?? 0}`;
-  return reason === 'signal' ? signal : `${signal} (${reason})`;
 }

@@ -10,32 +10,14 @@ import {
   printPrefix,
 } from '../firewall/prefix.ts';
 import type { Rule } from '../firewall/rule.ts';
-import { type Findings, type Place, wholeFile } from './diagnose.ts';
+import type { Place } from './diagnose.ts';
 import type { EmperorConfig } from './emperor-config.ts';
+import { type JudgeSource, placeOf, refuse } from './judge.ts';
 import { edgeOf } from './kinds/addresses.ts';
 import type { RouterDevice } from './kinds/devices.ts';
-import type { Line } from './line.ts';
 import { EMPEROR_OPTIONS, type EmperorFields } from './options/emperor.ts';
 import type { Option } from './options/option.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
-
-/** Where the values come from, and who is told. */
-export interface JudgeSource {
-  readonly file: string;
-  /** Lowest precedence first. */
-  readonly lines: readonly Line[];
-  readonly findings: Findings;
-}
-
-/** Of a key with many values the one at `index`; else the line that wins. */
-function placeOf({ lines, file }: JudgeSource, { name }: Option, index = -1): Place {
-  const own = lines.filter(({ key }) => key === name);
-  return own.at(index)?.valuePlace ?? wholeFile(file);
-}
-
-function refuse(source: JudgeSource, place: Place, [message, hint]: readonly [string, string]) {
-  source.findings.error(place, { code: 'bad-value', message, hint });
-}
 
 /** Warns of lines whose keys mean nothing without the one that `missing` names. */
 function noteIdle(source: JudgeSource, options: readonly Option[], missing: Option): void {

@@ -9,6 +9,7 @@ import { Budget } from './budget.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
 import type { EmperorConfig } from './emperor-config.ts';
+import { judgeDaemons } from './judge-daemons.ts';
 import { judgeVassalNetwork } from './judge-network.ts';
 import { type Line, madeLine, type Trust, valuePlaceOf } from './line.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
@@ -70,7 +71,9 @@ export function resolveVassal(source: VassalSource): ResolvedVassal {
   const { fields } = resolved;
   if (fields) {
     const all = layers.flatMap((layer) => layer.lines);
-    judgeVassalNetwork(fields, source.emperor, { ...work, file: source.file, lines: all });
+    const judged = { ...work, file: source.file, lines: all };
+    judgeVassalNetwork(fields, source.emperor, judged);
+    judgeDaemons(fields, judged);
   }
   const vassal =
     fields && distro !== undefined && !work.findings.hasErrors

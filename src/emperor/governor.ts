@@ -8,6 +8,7 @@ import type { Action, ChainName } from '../firewall/rule.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import type { Traffic } from '../router/counters.ts';
 import type { PacketMode } from '../router/self-test.ts';
+import type { DaemonState } from '../vassal/daemon-process.ts';
 import type { VassalState } from '../vassal/state.ts';
 
 export { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
@@ -32,6 +33,14 @@ export interface ProcessStatus {
   readonly command: readonly string[];
 }
 
+export interface DaemonStatus {
+  readonly label: string;
+  readonly state: DaemonState;
+  readonly failures: number;
+  readonly nextAttemptAt: string | null;
+  readonly lastError: string | null;
+}
+
 /** `emperor status NAME --json` and each element of `emperor ls --json`. Times are ISO 8601. */
 export interface VassalStatus {
   readonly name: string;
@@ -52,6 +61,8 @@ export interface VassalStatus {
   readonly lastExit: LastExit | null;
   readonly lastError: string | null;
   readonly processes: readonly ProcessStatus[];
+  /** The attached daemons, those too that do not run now. */
+  readonly daemons: readonly DaemonStatus[];
   readonly limits: Readonly<Record<string, number | string>>;
   readonly usage: {
     readonly memoryBytes: number | null;

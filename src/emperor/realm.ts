@@ -26,6 +26,8 @@ export type RealmHost = Omit<
   VassalHost,
   | 'planJail'
   | 'commandLine'
+  | 'daemonLine'
+  | 'onDaemonFailure'
   | 'connectorOf'
   | 'applyLive'
   | 'onGone'
@@ -90,6 +92,9 @@ export class Realm {
       endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
+      daemonLine: (vassal, daemon) => this.surroundings.daemonLine(vassal, daemon),
+      onDaemonFailure: ({ name }, { label, reason }) =>
+        this.events.add('daemon-failed', { vassal: name, label, message: reason }),
       connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
       applyLive: async (vassal) => this.network?.applyRules(vassal),
       onGone: (name) => this.network?.detach(name),

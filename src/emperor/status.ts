@@ -41,6 +41,13 @@ export function statusOf(source: StatusSource): VassalStatus {
     lastExit: lastExitOf(vassal),
     lastError: vassal.lastError,
     processes: source.processes,
+    daemons: vassal.daemons.map((daemon) => ({
+      label: daemon.label,
+      state: daemon.state,
+      failures: daemon.failures,
+      nextAttemptAt: iso(daemon.nextAttemptAtMs),
+      lastError: daemon.lastError,
+    })),
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: source.network,

@@ -5,10 +5,12 @@
 import { join, resolve } from 'node:path';
 import type { Leaves } from '../cgroup/membership.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
+import type { Daemon } from '../config/kinds/daemons.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
 import { hostNameServers } from '../network/resolv.ts';
 import type { CommandLine } from '../vassal/command-process.ts';
+import type { DaemonLine } from '../vassal/daemon-process.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { DistroCache } from './distro-cache.ts';
 import type { IdentityStore } from './identity-store.ts';
@@ -93,11 +95,32 @@ export class SurroundingsMaker {
     return { argv: config.command, cwd, env };
   }
 
+  /** A daemon as init starts it. */
+  daemonLine(config: VassalConfig, daemon: Daemon): DaemonLine {
+    const { cwd, env } = this.of(config);
+    const inside = (path: string) => resolve(this.#innerHomeOf(config), path);
+    return {
+      argv: daemon.command,
+      env,
+      cwd: daemon.chdir === null ? cwd : inside(daemon.chdir),
+      pidFile: daemon.pidFile === null ? null : inside(daemon.pidFile),
+      touch: daemon.touch.map(inside),
+    };
+  }
+
+  #isJailed(): boolean {
+    return this.#emperor().namespaces.includes('fs');
+  }
+
+  /** Its home as its processes see it. */
+  #innerHomeOf(config: VassalConfig): string {
+    return this.#isJailed() ? `/home/${config.name}` : this.#homeOf(config);
+  }
+
   /** What everything that is started in a vassal finds. */
   of(config: VassalConfig): Surroundings {
-    const isJailed = this.#emperor().namespaces.includes('fs');
-    const home = isJailed ? `/home/${config.name}` : this.#homeOf(config);
-    const shell = isJailed ? this.#shellOf(config) : '/bin/sh';
+    const home = this.#innerHomeOf(config);
+    const shell = this.#isJailed() ? this.#shellOf(config) : '/bin/sh';
     const env = new Map([
       ['PATH', INNER_PATH],
       ['HOME', home],

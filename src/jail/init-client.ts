@@ -52,6 +52,11 @@ export interface StartRequest {
   readonly cwd: string;
 }
 
+export interface AdoptRequest extends Pick<StartRequest, 'slot' | 'kind' | 'label'> {
+  /** Absolute, inside the vassal. */
+  readonly pidFile: string;
+}
+
 /** How a process that init started has ended. */
 export interface SlotExit extends ExitStatus {
   readonly slot: bigint;
@@ -150,6 +155,37 @@ export class InitClient {
       if (error instanceof RangeError) throw new StartError(tooLarge(request, error), E2BIG, error);
       if (!(error instanceof Refusal)) throw error;
       throw new StartError(startFailure(request, error), error.errno, error);
+    }
+  }
+
+  /**
+   * Gives a slot to the child of init that a pid file inside names, the one of a daemon that has put itself into the
+   * background. Throws `system-call` while there is none.
+   */
+  async adopt(request: AdoptRequest): Promise<void> {
+    await this.#tell(`find the process of ${visible(request.pidFile)}`, VERB.ADOPT, [
+      [TAG.SLOT, request.slot],
+      [TAG.KIND, request.kind],
+      [TAG.LABEL, request.label],
+      [TAG.SOURCE, request.pidFile],
+    ]);
+  }
+
+  /**
+   * When a path inside was last modified, nanoseconds since 1970, as the tenant sees it; null where it cannot be
+   * seen.
+   */
+  async look(path: string): Promise<bigint | null> {
+    const request = {
+      verb: VERB.LOOK,
+      fields: [[TAG.SOURCE, path] as const],
+      read: (fields: Fields) => fields.bigint(TAG.NUMBER),
+    };
+    try {
+      return await this.#connection.request(request);
+    } catch (error) {
+      if (error instanceof Refusal) return null;
+      throw error;
     }
   }
 

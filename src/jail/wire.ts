@@ -33,6 +33,8 @@ export const VERB = {
   RESIZE: 20, // SLOT ROWS COLUMNS → OK
   STOP: 21, // GRACE_MS SIGNAL: end everything, then init itself → OK, then EOF
   FETCH: 22, // → OK NAME + the descriptor of the tun of that name; ERROR ENOENT without one
+  ADOPT: 26, // SLOT KIND LABEL SOURCE (a pid file inside): that child takes the slot → STARTED or ERROR
+  LOOK: 27, // SOURCE, a path inside → OK NUMBER (its modification, ns since 1970) or ERROR
   // answers
   OK: 64,
   ERROR: 65,

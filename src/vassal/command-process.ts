@@ -23,6 +23,7 @@ export class CommandProcess {
   #startedAt = 0;
   /** Set while it is being stopped: who waits for its end. */
   #stopping: (() => void) | null = null;
+  #cancelKill: () => void = () => {};
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -79,21 +80,29 @@ export class CommandProcess {
     const ended = new Promise<void>((resolve) => {
       this.#stopping = resolve;
     });
+    this.end(init, options);
+    await ended;
+    this.#stopping = null;
+    this.#slot = null;
+  }
+
+  /** Sends `signal` and, if it has not ended after the grace, SIGKILL; its end is told as any other. */
+  end(init: InitClient, options: { readonly signal: number; readonly graceMs: number }): void {
+    const slot = this.#slot;
+    if (slot === null) return;
     const send = (signal: number) =>
       void init.signal(slot, signal).catch(() => {
         // It has ended meanwhile; its exit is on the way, or its init is lost.
       });
     send(options.signal);
-    const cancel = this.#clock.after(options.graceMs, () => send(SIGKILL));
-    await ended;
-    cancel();
-    this.#stopping = null;
-    this.#slot = null;
+    this.#cancelKill();
+    this.#cancelKill = this.#clock.after(options.graceMs, () => send(SIGKILL));
   }
 
   /** Takes note of an exit; true if it is the end of the command that nobody asked for. */
   hasEndedBy(exit: SlotExit): boolean {
     if (exit.slot !== this.#slot) return false;
+    this.#cancelKill();
     if (this.#stopping) {
       this.#stopping();
       return false;
@@ -104,6 +113,7 @@ export class CommandProcess {
 
   /** Its jail has died. */
   lose(): void {
+    this.#cancelKill();
     this.#slot = null;
     this.#stopping?.();
   }

@@ -22,3 +22,9 @@ export function exitOf(status: number): ProcessExit {
 export function signalName(number: number): string {
   return SIGNAL_NAMES.get(number) ?? `SIG${number}`;
 }
+
+/** `exit 1`, `SIGKILL (oom)`. */
+export function exitText({ code, signal, reason }: ProcessExit): string {
+  if (signal === null) return `exit ${code ?? 0}`;
+  return reason === 'signal' ? signal : `${signal} (${reason})`;
+}

@@ -11,12 +11,15 @@ import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Semaphore } from '../base/semaphore.ts';
 import type { Leaves } from '../cgroup/membership.ts';
 import { type ChangeCost, costOf } from '../config/change-cost.ts';
+import type { Daemon } from '../config/kinds/daemons.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Refusal } from '../jail/connection.ts';
 import type { SlotExit, Welcome } from '../jail/init-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
 import { type CommandLine, CommandProcess } from './command-process.ts';
+import type { DaemonLine, DaemonProcess } from './daemon-process.ts';
+import { Daemons } from './daemons.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { Jail, type JailHost, type Launch, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
@@ -57,11 +60,15 @@ export interface VassalHost extends JailHost, RetryHost {
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => CommandLine | null;
+  /** How one of its daemons is started. */
+  readonly daemonLine: (config: VassalConfig, daemon: Daemon) => DaemonLine;
   /** What connects its jail with the world outside; null where it has no network. */
   readonly connectorOf: (config: VassalConfig) => Launch['connect'];
   /** Has what is outside of a running jail follow its configuration, such as the firewall. */
   readonly applyLive: (config: VassalConfig) => Promise<void>;
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied') => void;
+  /** One of its daemons ended, or could not be started; it is tried again by itself. */
+  readonly onDaemonFailure: (vassal: Vassal, daemon: { label: string; reason: string }) => void;
 }
 
 /** A command that lived this long was healthy: the next failure is a first one. */
@@ -81,6 +88,7 @@ export class Vassal {
   readonly name: string;
   readonly #host: VassalHost;
   readonly #command: CommandProcess;
+  readonly #daemons: Daemons;
   readonly #retry: Retry;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
@@ -100,6 +108,8 @@ export class Vassal {
   #isLaunching = false;
   /** A new command takes the place of the old one, in the same jail. */
   #isReplacing = false;
+  /** Why the command was ended, though nobody asked for it; its end is a failure then. */
+  #endedBecause: string | null = null;
 
   /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
   awaitedBy = 0;
@@ -111,6 +121,7 @@ export class Vassal {
     this.name = name;
     this.#host = host;
     this.#command = new CommandProcess(host.clock);
+    this.#daemons = this.#makeDaemons();
     this.#retry = new Retry(host);
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
@@ -138,6 +149,9 @@ export class Vassal {
   }
   get jail(): Jail | null {
     return this.#jail;
+  }
+  get daemons(): readonly DaemonProcess[] {
+    return this.#daemons.all;
   }
   get failures(): number {
     return this.#retry.failures;
@@ -214,6 +228,7 @@ export class Vassal {
     const signal = this.#applied?.config.reloadSignal;
     if (signal && this.#jail && this.#command.slot !== null) {
       await this.#jail.init.signal(this.#command.slot, signal);
+      for (const daemon of this.daemons) daemon.reloadInPlace();
     } else if (this.#state === 'running') {
       this.raise('change-process');
     } else this.start();
@@ -234,6 +249,7 @@ export class Vassal {
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);
+    this.#daemons.adopt(slots ?? []);
     // Where init does not tell what it runs, a start would be a second copy.
     if (welcome.state === 'stopping' || !slots || this.#isToRest()) return this.raise('end');
     this.#isFinished = false;
@@ -256,6 +272,7 @@ export class Vassal {
   release(): void {
     this.#isReleased = true;
     this.#retry.cancel();
+    this.#daemons.lose();
     this.#jail?.release();
   }
 
@@ -289,6 +306,7 @@ export class Vassal {
     if (cost === 'jail') this.raise('change-jail');
     else if (cost === 'process') this.raise('change-process');
     else if (this.#differs()) this.raise('change-live');
+    else this.#wantDaemons();
   }
 
   #isWanted(): boolean {
@@ -308,6 +326,7 @@ export class Vassal {
   #forgetFailures(): void {
     this.#isFinished = false;
     this.#retry.failures = 0;
+    this.#endedBecause = null;
     this.lastError = null;
   }
 
@@ -373,8 +392,7 @@ export class Vassal {
       // It may have been ended meanwhile.
       if (!this.#isIn('starting')) return;
       await this.#startCommand();
-      this.lastError = null;
-      this.raise('started');
+      this.#noteStart();
     } finally {
       this.#isLaunching = false;
     }
@@ -443,12 +461,19 @@ export class Vassal {
     await this.#paced(async () => {
       if (!this.#jail || !this.#isIn('reloading')) return;
       await this.#command.stop(this.#jail.init, this.#stopOptions());
+      await this.#daemons.reload(this.#stopOptions().graceMs);
     });
     if (this.#isReleased || !this.#isIn('reloading')) return;
     if (!this.#jail) return this.raise('died');
     await this.#apply();
     await this.#startCommand();
-    this.lastError = null;
+    this.#noteStart();
+  }
+
+  /** Why it had to be ended stays to be seen. */
+  #noteStart(): void {
+    this.lastError = this.#endedBecause;
+    this.#endedBecause = null;
     this.raise('started');
   }
 
@@ -456,6 +481,7 @@ export class Vassal {
 
   #processEnded(exit: SlotExit): void {
     this.#ack(exit.slot);
+    if (this.#daemons.hasEndedBy(exit)) return;
     if (this.#command.hasEndedBy(exit)) this.#noteExit(exit);
   }
 
@@ -464,14 +490,29 @@ export class Vassal {
     if (this.#isEnding()) return;
     if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.#retry.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
-    if (policy === 'always' || (policy === 'on-failure' && this.lastExit.code !== 0)) {
-      this.#retry.failures += 1;
-      this.restarts += 1;
-      this.raise('exited-again');
+    const isFailure = this.lastExit.code !== 0 || this.#endedBecause !== null;
+    if (policy === 'always' || (policy === 'on-failure' && isFailure)) {
+      this.#tryAgain();
     } else {
       this.#isFinished = true;
       this.raise('exited-final');
     }
+  }
+
+  #tryAgain(): void {
+    this.#retry.failures += 1;
+    this.restarts += 1;
+    this.raise('exited-again');
+  }
+
+  /** Ends the command as if it had failed by itself: it is restarted, or not, by the same rules. */
+  #failCommand(reason: string): void {
+    if (!this.#jail || !this.#isIn('running')) return;
+    this.#endedBecause = reason;
+    this.lastError = reason;
+    this.#host.log.warn({ vassal: this.name, reason }, 'its command is ended');
+    if (this.#command.slot !== null) this.#command.end(this.#jail.init, this.#stopOptions());
+    else this.#tryAgain();
   }
 
   /** What its processes do now says nothing about them: the jail is being ended, or about to be. */
@@ -490,6 +531,7 @@ export class Vassal {
     this.#jail = null;
     this.#hasRemains = true;
     this.#command.lose();
+    this.#daemons.lose();
     if (this.#isEnding()) return;
     this.#retry.failures += 1;
     this.restarts += 1;
@@ -500,12 +542,19 @@ export class Vassal {
   async #end(): Promise<void> {
     // Asked for twice, and done.
     if (!this.#isIn('stopping', 'reloading')) return;
-    await this.#paced(() => (this.#jail ? this.#jail.stop(this.#stopOptions()) : this.#clean()));
+    await this.#paced(() => this.#endJail());
     if (this.#isReleased) return;
     this.#jail = null;
     this.#hasRemains = false;
     this.#command.lose();
+    this.#daemons.lose();
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
+  }
+
+  /** Daemons first, the last one before the others, within one grace; then the rest has its own. */
+  async #endJail(): Promise<void> {
+    await this.#daemons.stop(this.#stopOptions().graceMs);
+    await (this.#jail ? this.#jail.stop(this.#stopOptions()) : this.#clean());
   }
 
   /** Ends something when it is this vassal's turn; not at all once the emperor has let go. */
@@ -529,11 +578,39 @@ export class Vassal {
     return config ? { signal: config.stopSignal, graceMs: config.stopGraceMs } : DEFAULT_STOP;
   }
 
+  // ── daemons ──────────────────────────────────────────────────────────────────────────────────
+
+  #makeDaemons(): Daemons {
+    const { clock, backoff, random, daemonLine, onDaemonFailure, log } = this.#host;
+    return new Daemons({
+      ...{ clock, backoff, random },
+      init: () => this.#jail?.init ?? null,
+      lineOf: (daemon) => daemonLine(this.#configuration(), daemon),
+      mayStart: () => this.#isIn('running', 'backoff', 'starting', 'reloading'),
+      graceMs: () => this.#stopOptions().graceMs,
+      onFailure: ({ label, daemon }, reason) => {
+        onDaemonFailure(this, { label, reason });
+        if (daemon.isControl) this.#failCommand(`its control daemon ${label} failed: ${reason}`);
+      },
+      onTrouble: (error) => log.error({ vassal: this.name, error }, 'daemons went wrong'),
+    });
+  }
+
+  #configuration(): VassalConfig {
+    if (this.#applied) return this.#applied.config;
+    throw new EmperorError('start-failed', 'its configuration is not known');
+  }
+
+  #wantDaemons(): void {
+    if (this.#applied && this.#isIn('running')) this.#daemons.want(this.#applied.config);
+  }
+
   // ── applying ─────────────────────────────────────────────────────────────────────────────────
 
   /** A command that has to be replaced as well is so by the next action. */
   async #applyLive(): Promise<void> {
     if (this.#cost() !== 'process') await this.#apply();
+    this.#wantDaemons();
   }
 
   /**

@@ -34,6 +34,7 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     lastExit: null,
     lastError: null,
     processes: [],
+    daemons: [],
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: null,

@@ -2,6 +2,7 @@
 import { systemClock } from '../../base/clock.ts';
 import { formatDuration } from '../../base/units.ts';
 import type { ProcessStatus, VassalStatus } from '../../emperor/governor.ts';
+import { exitText } from '../../vassal/exit.ts';
 import { type Call, onlyWord } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { trafficFacts } from '../network-text.ts';
@@ -9,7 +10,7 @@ import { paintFor, print, printJson } from '../output.ts';
 import { type Paint, painter } from '../paint.ts';
 import { printable } from '../printable.ts';
 import { reach } from '../reach.ts';
-import { exitText, stateColour, troubleOf } from '../states.ts';
+import { stateColour, troubleOf } from '../states.ts';
 
 export async function run(call: Call): Promise<number> {
   const { globals } = call;
@@ -66,9 +67,18 @@ function factsOf(vassal: VassalStatus, nowMs: number): readonly (readonly [strin
     ...trafficFacts(vassal.network),
     ['last exit', lastExit ? `${exitText(lastExit)} at ${lastExit.at}` : ''],
     ['last error', vassal.lastError ?? ''],
+    ...vassal.daemons
+      .filter(({ state }) => state !== 'running')
+      .map(
+        ({ label, state, lastError }) => ['daemon', daemonText(label, state, lastError)] as const,
+      ),
     ['file', config.file ?? 'gone'],
     ['content', contentText(vassal)],
   ];
+}
+
+function daemonText(label: string, state: string, lastError: string | null): string {
+  return lastError === null ? `${label}: ${state}` : `${label}: ${state}, ${lastError}`;
 }
 
 function sinceText(startedAt: string | null, nowMs: number): string {

@@ -96,6 +96,34 @@ function readDouble(text: string, start: number): Quoted | undefined {
   return undefined;
 }
 
+export interface Item {
+  readonly text: string;
+  readonly start: number;
+}
+
+/** Splits at `separator` outside of quotes; the items keep theirs. */
+export function splitItems(
+  text: string,
+  separator: string,
+): { readonly items: readonly Item[] } | { readonly message: string; readonly offset: number } {
+  const items: Item[] = [];
+  let start = 0;
+  for (let index = 0; index <= text.length; index += 1) {
+    const char = text[index];
+    if (char === undefined || char === separator) {
+      items.push({ text: text.slice(start, index), start });
+      start = index + 1;
+    } else if (char === '\\') {
+      index += 1;
+    } else if (char === "'" || char === '"') {
+      const quoted = char === "'" ? readSingle(text, index) : readDouble(text, index);
+      if (!quoted) return { message: `the quote \`${char}\` is never closed`, offset: index };
+      index = quoted.end - 1;
+    }
+  }
+  return { items };
+}
+
 /** Writes words so that splitWords() gives them back. */
 export function joinWords(words: readonly string[]): string {
   return words.map(quoteWord).join(' ');

@@ -3,6 +3,7 @@
  * change follow from it; the left names are the fields of VassalConfig.
  */
 import { hostAddress } from '../kinds/addresses.ts';
+import { attachedDaemon, smartDaemon, tunedDaemon } from '../kinds/daemons.ts';
 import { vassalDevice } from '../kinds/devices.ts';
 import { deviceRule } from '../kinds/firewall.ts';
 import { nameServers } from '../kinds/lists.ts';
@@ -64,6 +65,42 @@ export const VASSAL_OPTIONS = {
     trust: 'tenant',
     many: true,
     identify: ([variable]: EnvPair) => variable,
+  },
+  daemons: {
+    name: 'attach-daemon',
+    kind: attachedDaemon,
+    default: null,
+    otherwise: 'none',
+    summary:
+      'A program that runs beside the command, started after it and again whenever it ends; it has a label of its own in the log.',
+    example: 'redis-server --save ""',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
+  },
+  tunedDaemons: {
+    name: 'attach-daemon2',
+    kind: tunedDaemon,
+    default: null,
+    otherwise: 'none',
+    summary:
+      'The same with more to say; `control=1` restarts the command with it, and `touch` names files whose change restarts it.',
+    example: 'cmd=memcached -p 11211,name=cache,stopsignal=SIGINT,control=1',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
+  },
+  smartDaemons: {
+    name: 'smart-attach-daemon',
+    kind: smartDaemon,
+    default: null,
+    otherwise: 'none',
+    summary:
+      'A daemon that puts itself into the background and writes its pid file within so many seconds (10); it lives on when the command is reloaded.',
+    example: '/run/redis.pid 5 redis-server --daemonize yes --pidfile /run/redis.pid',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
   },
   distro: {
     name: 'distro',

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,19 +29,25 @@ static struct request request;
 
 /* ── the table ──────────────────────────────────────────────────────────────────────────────── */
 
-static struct slot *slot_of(uint64_t id) {
+struct slot *slot_of(uint64_t id) {
   for (int i = 0; i < used_slots; i++)
     if (slots[i].used && slots[i].id == id) return &slots[i];
   return NULL;
 }
 
-static struct slot *free_slot(void) {
+struct slot *slot_free(void) {
   struct slot *oldest = NULL;
   for (int i = 0; i < used_slots; i++) {
     if (!slots[i].used) return &slots[i];
     if (slots[i].ended && (!oldest || slots[i].ended_ms < oldest->ended_ms)) oldest = &slots[i];
   }
   return used_slots < MAX_SLOTS ? &slots[used_slots++] : oldest;
+}
+
+struct slot *slot_of_pid(pid_t pid) {
+  for (int i = 0; i < used_slots; i++)
+    if (slots[i].used && !slots[i].ended && slots[i].pid == pid) return &slots[i];
+  return NULL;
 }
 
 static void close_fd(int *fd) {
@@ -114,7 +121,7 @@ static void note_command(struct slot *slot) {
   }
 }
 
-static void say_started(struct slot *slot) {
+void slot_say_started(struct slot *slot) {
   struct out out;
   out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_STARTED, slot->request);
   out_number(&out, TAG_SLOT, slot->id);
@@ -124,24 +131,24 @@ static void say_started(struct slot *slot) {
 }
 
 /* A repeated START. Its descriptors went to who asked first. */
-static void start_again(struct slot *slot, struct peer *peer, uint32_t id) {
+void slot_start_again(struct slot *slot, struct peer *peer, uint32_t id) {
   struct peer *before = slot->client;
   uint32_t request_before = slot->request;
   bool is_pending = slot->exec_fd >= 0;
   slot->client = peer;
   slot->request = id;
-  if (!is_pending) say_started(slot);
+  if (!is_pending) slot_say_started(slot);
   else if (before) loop_say_error(before, request_before, -1, ECANCELED, "asked for again meanwhile");
 }
 
-static void take_slot(struct slot *slot, struct peer *peer, const struct frame *frame, uint64_t id) {
+void slot_take(struct slot *slot, struct peer *peer, const struct frame *frame) {
   const uint8_t *fields = frame->fields;
   forget(slot);
+  uint64_t id = field_number(fields, frame->length, TAG_SLOT, 0);
   *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .client = peer, .request = frame->id};
   slot->started_ms = wall_ms();
   if (!field_text(fields, frame->length, TAG_KIND, slot->kind, sizeof slot->kind)) strcpy(slot->kind, "exec");
   if (!field_text(fields, frame->length, TAG_LABEL, slot->label, sizeof slot->label)) strcpy(slot->label, slot->kind);
-  note_command(slot);
 }
 
 static void start(struct peer *peer, const struct frame *frame) {
@@ -149,15 +156,16 @@ static void start(struct peer *peer, const struct frame *frame) {
   struct slot *known = slot_of(id), *slot;
   const char *problem;
   if (known) {
-    start_again(known, peer, frame->id);
+    slot_start_again(known, peer, frame->id);
   } else if (stop_is_under_way()) {
     loop_say_error(peer, frame->id, -1, ESHUTDOWN, "this vassal is stopping");
-  } else if (!(slot = free_slot())) {
+  } else if (!(slot = slot_free())) {
     loop_say_error(peer, frame->id, -1, EAGAIN, "too many processes");
   } else if ((problem = request_read(&request, frame)) != NULL) {
     loop_say_error(peer, frame->id, -1, EINVAL, problem);
   } else {
-    take_slot(slot, peer, frame, id);
+    slot_take(slot, peer, frame);
+    note_command(slot);
     if (spawn(slot, &request)) return;
     int error = errno;
     forget(slot);
@@ -181,7 +189,7 @@ void slots_exec_ready(uint32_t index) {
   if (got < 0 && errno == EAGAIN) return;
   loop_close(&slot->exec_fd);
   if (got == (ssize_t)sizeof error) start_failed(slot, &error);
-  else say_started(slot);
+  else slot_say_started(slot);
 }
 
 /* ── ending ─────────────────────────────────────────────────────────────────────────────────── */
@@ -211,15 +219,14 @@ static bool note_exit(struct slot *slot, int status, const struct rusage *usage)
   return true;
 }
 
-static bool is_running(const struct slot *slot, pid_t pid) { return slot->used && !slot->ended && slot->pid == pid; }
-
 void slots_reap(void) {
   int status;
   struct rusage usage;
   bool has_any = false;
-  for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;)
-    for (int i = 0; i < used_slots; i++)
-      if (is_running(&slots[i], pid) && note_exit(&slots[i], status, &usage)) has_any = true;
+  for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;) {
+    struct slot *slot = slot_of_pid(pid);
+    if (slot && note_exit(slot, status, &usage)) has_any = true;
+  }
   /* Whatever they wrote is in their pipes now. */
   if (has_any) log_pipes_drain();
   for (int i = 0; has_any && i < used_slots; i++) {
@@ -273,6 +280,22 @@ static void serve_slot(struct peer *peer, const struct frame *frame) {
   }
 }
 
+/* Tells when a path was last modified, as the tenant sees it. */
+static void look(struct peer *peer, const struct frame *frame) {
+  char path[4096];
+  struct stat stat_of;
+  if (!field_text(frame->fields, frame->length, TAG_SOURCE, path, sizeof path)) {
+    loop_say_error(peer, frame->id, -1, EINVAL, "no path");
+  } else if (stat(path, &stat_of) < 0) {
+    loop_say_error(peer, frame->id, -1, errno, path);
+  } else {
+    struct out out;
+    out_begin(&out, loop_scratch, sizeof loop_scratch, VERB_OK, frame->id);
+    out_number(&out, TAG_NUMBER, (uint64_t)stat_of.st_mtim.tv_sec * 1000000000 + (uint64_t)stat_of.st_mtim.tv_nsec);
+    loop_say(peer, &out, NULL, 0);
+  }
+}
+
 static void serve_stop(struct peer *peer, const struct frame *frame) {
   uint64_t grace_ms = field_number(frame->fields, frame->length, TAG_GRACE_MS, 10000);
   uint64_t signo = field_number(frame->fields, frame->length, TAG_SIGNAL, SIGTERM);
@@ -288,6 +311,8 @@ void slots_serve(struct peer *peer, const struct frame *frame) {
     case VERB_RESIZE:
     case VERB_ACK: serve_slot(peer, frame); break;
     case VERB_STOP: serve_stop(peer, frame); break;
+    case VERB_ADOPT: adopt(peer, frame); break;
+    case VERB_LOOK: look(peer, frame); break;
     default: loop_say_error(peer, frame->id, -1, ENOSYS, "unknown verb");
   }
 }

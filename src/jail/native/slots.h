@@ -39,6 +39,21 @@ struct request {
   struct winsize size;
 };
 
+/* Empties a place of the table for what `frame` asks for; its command is still to be noted. */
+void slot_take(struct slot *slot, struct peer *peer, const struct frame *frame);
+/* A place for a new slot: a free one, else that of the oldest that has ended; NULL if all live. */
+struct slot *slot_free(void);
+struct slot *slot_of(uint64_t id);
+/* The slot whose living process has this pid. */
+struct slot *slot_of_pid(pid_t pid);
+/* Answers a START or ADOPT. */
+void slot_say_started(struct slot *slot);
+/* START or ADOPT of a slot that is known. */
+void slot_start_again(struct slot *slot, struct peer *peer, uint32_t id);
+
+/* adopt.c */
+void adopt(struct peer *peer, const struct frame *frame);
+
 /* Returns NULL, or what is wrong with it. */
 const char *request_read(struct request *request, const struct frame *frame);
 /* Forks the process of `slot`; errno tells why it could not. */

@@ -114,6 +114,17 @@ describe('status', () => {
   });
 });
 
+test('status names the daemons that do not run, and why', () => {
+  const daemon = { failures: 2, nextAttemptAt: null };
+  const daemons = [
+    { ...daemon, label: 'redis', state: 'running', lastError: null },
+    { ...daemon, label: 'cache', state: 'backoff', lastError: 'it ended: exit 1' },
+  ] as const;
+  const text = renderStatus(vassalStatus('blog', { daemons }), { nowMs: NOW });
+  expect(text).toMatch(/daemon {6}cache: backoff, it ended: exit 1/);
+  expect(text).not.toContain('redis');
+});
+
 describe('wait', () => {
   test('takes several conditions, a hash and a timeout', () => {
     const sha = 'A'.repeat(64);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { plainDaemon } from '../../../src/config/kinds/daemons.ts';
 import {
   brief,
   EMPEROR_FILE,
@@ -35,6 +36,9 @@ describe('a vassal file', () => {
       restart: 'always',
       chdir: null,
       env: [],
+      daemons: [],
+      tunedDaemons: [],
+      smartDaemons: [],
       distro: 'bookworm',
       hostname: 'blog',
       uid: null,
@@ -65,6 +69,9 @@ describe('a vassal file', () => {
 restart = on-failure
 chdir = app
 env = A=1
+attach-daemon = a 1
+attach-daemon2 = cmd=b,control=1
+smart-attach-daemon = /run/c.pid c
 distro = trixie
 hostname = www
 uid = 30001
@@ -99,6 +106,9 @@ ${ROUTER}[class small]
       restart: 'on-failure',
       chdir: 'app',
       env: [['A', '1']],
+      daemons: [plainDaemon(['a', '1'])],
+      tunedDaemons: [{ ...plainDaemon(['b']), isControl: true }],
+      smartDaemons: [{ ...plainDaemon(['c']), pidFile: '/run/c.pid' }],
       distro: 'trixie',
       hostname: 'www',
       uid: 30_001,
