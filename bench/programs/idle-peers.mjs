@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTun, TCP_OFFLOADS } from '../../dist/linux/tun.js';
+import { DenialTotals } from '../../dist/router/denial-totals.js';
 import { openLedger } from '../../dist/router/ledger.js';
 import { PacketThread } from '../../dist/router/packet-thread.js';
 import { Router } from '../../dist/router/router.js';
@@ -13,7 +14,11 @@ const count = Number(process.argv[2]);
 const directory = mkdtempSync(join(tmpdir(), 'idle-peers-'));
 const path = join(directory, 'ledger');
 const thread = new PacketThread(path, (report) => router.hear(report));
-const router = new Router(openLedger(path), (message) => thread.tell(message));
+const router = new Router({
+  ledger: openLedger(path),
+  denials: new DenialTotals([]),
+  tell: (message) => thread.tell(message),
+});
 await thread.ready;
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 say({ rss: process.memoryUsage.rss() });

@@ -38,6 +38,9 @@ export const OFFLOAD = {
 /** Large TCP packets whole, as init sets up the tun of a vassal. */
 export const TCP_OFFLOADS = OFFLOAD.checksum | OFFLOAD.tso4 | OFFLOAD.tso6 | OFFLOAD.tsoEcn;
 
+/** Also what a program sends as many UDP datagrams in one piece (udp(7), UDP_SEGMENT); since Linux 6.2. */
+export const ALL_OFFLOADS = TCP_OFFLOADS | OFFLOAD.uso4 | OFFLOAD.uso6;
+
 const ioctlTo = libcCall<[fd: number, request: number, argument: Buffer]>(
   'int ioctl(int, unsigned long, void *)',
 );

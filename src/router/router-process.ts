@@ -8,13 +8,14 @@
  * the same time: a vassal whose init does not answer delays nobody.
  */
 import { closeSync } from 'node:fs';
+import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { fetchTun } from '../jail/fetch-descriptor.ts';
 import { setFeature } from '../linux/ethtool.ts';
 import { Poller } from '../linux/poller.ts';
-import { createTun, setOffload, TCP_OFFLOADS } from '../linux/tun.ts';
+import { createTun, setOffload } from '../linux/tun.ts';
 import { type Control, type Handlers, serveControl } from './control.ts';
 import { DenialTotals } from './denial-totals.ts';
 import { DenialsFile } from './denials-file.ts';
@@ -23,7 +24,7 @@ import { openLedger } from './ledger.ts';
 import { PacketThread } from './packet-thread.ts';
 import { type AttachRequest, ROUTER_PROTOCOL, type RouterAbout } from './protocol.ts';
 import { Router } from './router.ts';
-import { type SelfTest, selfTest } from './self-test.ts';
+import { offloadAll, type SelfTest, selfTest } from './self-test.ts';
 import { UwsgiService } from './uwsgi-service.ts';
 
 export interface RouterProcessSetting {
@@ -58,6 +59,8 @@ export class RouterProcess {
   readonly #uwsgi: UwsgiService;
   readonly #queues = new Map<string, Promise<unknown>>();
   #packets: SelfTest = UNTRIED;
+  /** What the kernel leaves to us, on all tuns alike. */
+  #offload = 0;
   #control: Control | null = null;
 
   /** Opens the host's device and serves; the process ends by the call `end`. */
@@ -174,13 +177,14 @@ export class RouterProcess {
   async #settle(): Promise<SelfTest> {
     await this.#hostTun.settle();
     this.#packets = this.#setting.isPlain ? TOLD_PLAIN : selfTest(this.#hostTun.fd);
+    if (this.#packets.mode === 'gso') this.#offload = offloadAll(this.#hostTun.fd, release());
     return this.#packets;
   }
 
   async #attach({ init, ...spec }: AttachRequest): Promise<null> {
     const { fd } = await fetchTun(init, this.#patience);
     try {
-      setOffload(fd, this.#packets.mode === 'gso' ? TCP_OFFLOADS : 0);
+      setOffload(fd, this.#offload);
       this.#router.attach(spec, fd);
     } catch (error) {
       closeSync(fd);

@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { isErrno, messageOf } from '../base/errors.ts';
-import { setOffload, TCP_OFFLOADS, VNET_HEADER_BYTES } from '../linux/tun.ts';
+import { ALL_OFFLOADS, setOffload, TCP_OFFLOADS, VNET_HEADER_BYTES } from '../linux/tun.ts';
 
 /** `gso`: packets of 64 KB in one piece. `plain`: the kernel cuts them first. */
 export type PacketMode = 'gso' | 'plain';
@@ -29,6 +29,28 @@ export function selfTest(fd: number): SelfTest {
       reason: `the kernel refused a packet of two segments: ${messageOf(error)}`,
     };
   }
+}
+
+/**
+ * Has the kernel leave to us what it can of a tun that takes large packets; returns what that is, a sum of OFFLOAD.
+ * `release` is the kernel's, as uname(2) has it.
+ */
+export function offloadAll(fd: number, release: string): number {
+  const wanted = spoilsDatagrams(release) ? TCP_OFFLOADS : ALL_OFFLOADS;
+  try {
+    setOffload(fd, wanted);
+    return wanted;
+  } catch (error) {
+    // Before Linux 6.2 there is none for UDP.
+    if (!isErrno(error, 'EINVAL')) throw error;
+    setOffload(fd, TCP_OFFLOADS);
+    return TCP_OFFLOADS;
+  }
+}
+
+/** Linux 7.0 and 7.1 up to 7.1.4, and some 6.17 of Ubuntu, cut UDP datagrams wrongly (Linux 78effd8, 5f17ae0). */
+export function spoilsDatagrams(release: string): boolean {
+  return /^(6\.17|7\.0|7\.1)(?!\d)/.test(release);
 }
 
 const SEGMENT_BYTES = 1000;

@@ -39,6 +39,43 @@ const of: Record<'blog' | 'shop', { address: string; address6: string }> = {
 /** Long enough for what arrives, short for what does not. */
 const SHORTLY = { timeout: 0.3 };
 
+/** Answers `hello`, then takes 40 datagrams; tells how large they were, and what was in them. */
+const RECEIVE_DATAGRAMS = `
+import hashlib, socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+server = socket.socket(family, socket.SOCK_DGRAM)
+server.bind((sys.argv[1], 7300))
+server.settimeout(10)
+got = []
+while len(got) < 40:
+    datagram, peer = server.recvfrom(65536)
+    if datagram == b'hello':
+        server.sendto(b'hello', peer)
+    else:
+        got.append(datagram)
+sizes = ','.join(str(size) for size in sorted({len(datagram) for datagram in got}))
+print(len(got), 'of', sizes, hashlib.sha256(b''.join(got)).hexdigest())
+`;
+/** Sends 40 datagrams by one call (udp(7), UDP_SEGMENT), once somebody answers. */
+const SEND_DATAGRAMS = `
+import hashlib, random, socket, sys, time
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+peer = socket.socket(family, socket.SOCK_DGRAM)
+peer.connect((sys.argv[1], 7300))
+peer.settimeout(0.5)
+for _ in range(100):
+    try:
+        peer.send(b'hello')
+        peer.recv(100)
+        break
+    except (TimeoutError, ConnectionRefusedError):
+        time.sleep(0.1)
+text = random.randbytes(40 * 1200)
+peer.setsockopt(17, 103, 1200)
+peer.send(text)
+print(40, 'of', 1200, hashlib.sha256(text).hexdigest())
+`;
+
 beforeAll(async () => {
   copyFileSync('/usr/bin/traceroute.db', join(net.opt, 'traceroute'));
   net.writeIni({ ini: SAMPLE.join('\n') });
@@ -90,6 +127,25 @@ describe('a tenant', () => {
       expect(traced.output).toMatch(new RegExp(`^ 1  ${host} .*\n 2  ${far} `, 'm'));
       const { output } = await net.run('blog', 'ping', '-n', '-t', '1', '-c', '1', '-W', '1', far);
       expect(output).toMatch(new RegExp(`^From ${host}:? icmp_seq=1 Time .*exceeded`, 'm'));
+    }
+  });
+
+  test('sends many datagrams in one piece, which arrive as they were cut', async () => {
+    for (const [place, address] of [
+      ['host', HOST],
+      ['host', HOST6],
+      ['world', WORLD],
+      ['world', WORLD6],
+    ] as const) {
+      const before = (await net.trafficOf('blog')).txPackets;
+      const [received, sent] = await Promise.all([
+        net.run(place, 'python3', '-c', RECEIVE_DATAGRAMS, address),
+        net.run('blog', 'python3', '-c', SEND_DATAGRAMS, address),
+      ]);
+      expect(sent.output, address).toMatch(/^40 of 1200 [0-9a-f]{64}\n$/);
+      expect(received.output, address).toBe(sent.output);
+      // Cut by the kernel it would be 40 at least.
+      expect((await net.trafficOf('blog')).txPackets - before).toBeLessThan(30);
     }
   });
 
