@@ -292,6 +292,27 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'ssh',
+    summary: 'Lets customers into their vassals by ssh.',
+    example: 'emperor ssh setup blog --key blog.pub',
+    commands: [
+      {
+        name: 'setup',
+        words: '<name>',
+        summary: 'Prints what gives the owner of a key a way into one vassal by ssh.',
+        details: 'Besides, the vassal needs `ssh-user = ACCOUNT` in its file.',
+        example: 'emperor ssh setup blog --key blog.pub --write',
+        options: [
+          { flags: '--key <file>', summary: 'public keys, one a line', many: true },
+          { flags: '--user <account>', summary: 'the account on the host (default: NAME)' },
+          { flags: '--forward', summary: "let `ssh -L` reach the vassal's own address" },
+          { flags: '--write', summary: 'do it: account, keys, sshd_config.d, login program' },
+        ],
+        load: () => import('./commands/ssh.ts'),
+      },
+    ],
+  },
+  {
     name: 'doctor',
     summary: 'Says what this machine can and cannot do, with the fix.',
     example: 'sudo emperor doctor --ini emperor.ini',

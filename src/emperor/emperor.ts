@@ -59,6 +59,7 @@ export class Emperor {
     const found = await findJails(this.#realm.vassalHost);
     await inParallel(found, ADOPTED_AT_ONCE, (one) => this.#adoptOne(one));
     await this.#realm.network?.adopt(this.#running(found));
+    this.#realm.doors.adopt(this.#running(found).flatMap(({ config }) => config ?? []));
     return found.map(({ name }) => name);
   }
 

@@ -12,6 +12,7 @@ import { bootId } from '../linux/proc.ts';
 import { isAtRest } from '../vassal/state.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
 import { DistroCache } from './distro-cache.ts';
+import { Doors } from './doors.ts';
 import { EventLog } from './events.ts';
 import { IdentityStore } from './identity-store.ts';
 import { Records } from './records.ts';
@@ -53,6 +54,7 @@ export class Realm {
   readonly surroundings: SurroundingsMaker;
   readonly distros = new DistroCache();
   readonly waiters = new Waiters();
+  readonly doors: Doors;
   /** By name; a vassal has an entry as long as it has a file. */
   readonly entries = new Map<string, Entry>();
   readonly vassals = new Map<string, Vassal>();
@@ -97,9 +99,24 @@ export class Realm {
         this.events.add('daemon-failed', { vassal: name, label, message: reason }),
       connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
       applyLive: async (vassal) => this.network?.applyRules(vassal),
-      onGone: (name) => this.network?.detach(name),
+      onGone: (name) => {
+        this.network?.detach(name);
+        this.doors.forget(name);
+      },
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
     };
+    this.doors = new Doors({
+      ...host,
+      runDirectory: config.runDirectory,
+      initSocketOf: (name) => join(this.vassalHost.runDirectory, name, 'init.sock'),
+      surroundingsOf: (vassal) => this.surroundings.of(vassal),
+      onTrouble: (name, message) =>
+        this.note({
+          kind: `ssh ${name}`,
+          message: message === null ? '' : `${name}: ${message}`,
+          isActive: message !== null,
+        }),
+    });
     for (const name of this.records.names()) this.unseen.add(name);
     mkdirSync(this.vassalHost.runDirectory, { recursive: true, mode: 0o700 });
   }
@@ -205,6 +222,7 @@ export class Realm {
 
   #vassalChanged(vassal: Vassal, event: string): void {
     if (event === 'applied' || event === 'exited-final') this.record(vassal);
+    if (event === 'applied' && vassal.applied) this.doors.apply(vassal.applied.config);
     this.events.add(event === 'applied' ? 'applied' : 'state', {
       vassal: vassal.name,
       state: vassal.state,

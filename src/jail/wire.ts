@@ -35,6 +35,9 @@ export const VERB = {
   FETCH: 22, // → OK NAME + the descriptor of the tun of that name; ERROR ENOENT without one
   ADOPT: 26, // SLOT KIND LABEL SOURCE (a pid file inside): that child takes the slot → STARTED or ERROR
   LOOK: 27, // SOURCE, a path inside → OK NUMBER (its modification, ns since 1970) or ERROR
+  // UID CWD ARG ENV… + a listening socket: whoever connects there with that uid may START sessions of the shell
+  // ARG, and nothing else. Without UID: there is no door any more → OK
+  DOOR: 28,
   // answers
   OK: 64,
   ERROR: 65,
@@ -94,6 +97,7 @@ export const TAG = {
   ADDRESS6: 45,
   GATEWAY: 46, // without prefix
   GATEWAY6: 47,
+  TERMINAL: 60, // START with a TTY: struct termios, how the caller's own terminal is set
 } as const;
 
 /** How a started process gets its stdin, stdout and stderr. */

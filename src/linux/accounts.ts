@@ -11,10 +11,18 @@ export function lookupGroup(name: string): number | undefined {
   return lookup('/etc/group', name);
 }
 
+/** Returns the login shell of `name`, or undefined. */
+export function lookupShell(name: string): string | undefined {
+  return find('/etc/passwd', name)?.[6];
+}
+
 function lookup(file: string, name: string): number | undefined {
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const [account, , id] = line.split(':');
-    if (account === name && id !== undefined && /^\d+$/.test(id)) return Number(id);
-  }
-  return undefined;
+  const id = find(file, name)?.[2];
+  return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined;
+}
+
+/** The fields of an entry. */
+function find(file: string, name: string): readonly string[] | undefined {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return lines.map((line) => line.split(':')).find(([account]) => account === name);
 }

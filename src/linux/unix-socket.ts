@@ -30,19 +30,22 @@ const setOption = libcCall<
 >('int setsockopt(int, int, int, void *, unsigned int)');
 
 /**
- * Listens at `path` with the rights `mode`, and returns the descriptor, not blocking; what is accepted tells senders'
- * credentials (SO_PASSCRED is inherited). The socket is made aside and renamed into place, so that one that a dead
+ * Listens at `path` with the rights `mode`, and returns the descriptor, not blocking; with `passesCredentials` what is
+ * accepted tells senders' credentials (SO_PASSCRED is inherited). The socket is made aside and renamed into place, so that one that a dead
  * process left is replaced and nobody finds it with other rights. already-running: somebody listens there.
  * conflict: what is there is no socket. ENOENT, EACCES: its directory is not there or closed to us.
  */
-export function listenUnix(path: string, mode: number): number {
+export function listenUnix(
+  path: string,
+  { mode, passesCredentials }: { readonly mode: number; readonly passesCredentials: boolean },
+): number {
   refuseUnlessStale(path);
   const fresh = join(dirname(path), `.${basename(path)}.${process.pid}`);
   rmSync(fresh, { force: true });
   const fd = openSocket();
   try {
     bindWithMode(fd, fresh, mode);
-    setOption(fd, SOL_SOCKET, SO_PASSCRED, Buffer.from([1, 0, 0, 0]), 4);
+    if (passesCredentials) setOption(fd, SOL_SOCKET, SO_PASSCRED, Buffer.from([1, 0, 0, 0]), 4);
     listenCall(fd, BACKLOG);
     renameSync(fresh, path);
     return fd;

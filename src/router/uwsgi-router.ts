@@ -101,7 +101,10 @@ class RunningUwsgiRouter implements UwsgiRouter {
 
   constructor(setting: UwsgiRouterSetting) {
     this.#setting = setting;
-    this.#listener = listenUnix(setting.socketPath, setting.socketMode ?? DEFAULT_SOCKET_MODE);
+    this.#listener = listenUnix(setting.socketPath, {
+      mode: setting.socketMode ?? DEFAULT_SOCKET_MODE,
+      passesCredentials: true,
+    });
     this.#inode = lstatSync(setting.socketPath).ino;
     this.#wake = openEventfd();
     const workerData: UwsgiWorkerData = {

@@ -418,3 +418,41 @@ describe('a terminal', () => {
     await until('it is gone', () => w.membership.payloadPids(jail.plan.name).length === 0);
   });
 });
+
+describe('many sessions', () => {
+  test('are bounded by the terminals of a vassal: the 65th is told so, and there is room again', async () => {
+    const all = Array.from({ length: 64 }, () => attach(['/bin/hears'], { with: ['--tty'] }));
+    const ends = all.map((child) => outcome(child));
+    await Promise.all(all.map((child) => heard(child)('ready')));
+    const { status, stderr } = await run(['/bin/hears'], { with: ['--tty'] });
+    expect([status, stderr]).toEqual([
+      ...[125, expect.stringMatching(/all terminals of this vassal are in use; close a session/)],
+    ]);
+    // What needs no terminal has room.
+    expect((await run(['/bin/ends', 'exit', '4'])).status).toBe(4);
+    for (const child of all) child.stdin?.end();
+    expect((await Promise.all(ends)).map((end) => end.status)).toEqual(Array(64).fill(0));
+    expect((await run(['/bin/hears'], { with: ['--tty'] })).status).toBe(0);
+    expect(await jail.init.list()).toEqual([]);
+  });
+
+  test('200 over ten vassals come and go, and nothing is left', async () => {
+    const jails = [jail];
+    while (jails.length < 10) jails.push(await vassal());
+    const sessions = jails.flatMap(({ plan }) => Array<string>(20).fill(socketOf(w, plan.name)));
+    const open = async (socket: string) => {
+      const child = attach(['/bin/hears'], { with: ['--tty', '--kind', 'session'], socket });
+      const end = outcome(child);
+      await heard(child)('ready');
+      return { child, end };
+    };
+    const opened = await Promise.all(sessions.map(open));
+    for (const { init } of jails) expect(await init.list()).toHaveLength(20);
+    for (const { child } of opened) child.stdin?.end();
+    for (const { end } of opened) expect((await end).status).toBe(0);
+    for (const { init, plan } of jails) {
+      expect(await init.list()).toEqual([]);
+      expect(w.membership.payloadPids(plan.name)).toEqual([]);
+    }
+  });
+});

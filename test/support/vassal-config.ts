@@ -26,6 +26,7 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     address: null,
     address6: null,
     dns: null,
+    sshUser: null,
     stopSignal: 15,
     stopGraceMs: 1000,
     reloadSignal: null,

@@ -20,6 +20,18 @@ export const name: Kind<string> = plainKind(
   (value) => value,
 );
 
+/** A user of the host by name or uid, who need not be there yet (useradd(8)); never root. */
+export const account: Kind<string> = plainKind(
+  {
+    name: 'user name',
+    expects: 'a user of this machine but root, by name or uid',
+    schema: { pattern: '^([a-z_][a-z0-9_.-]{0,31}|[1-9][0-9]{0,9})$' },
+  },
+  (value) =>
+    /^([a-z_][a-z0-9_.-]{0,31}|[1-9]\d{0,9})$/.test(value) && value !== 'root' ? value : undefined,
+  (value) => value,
+);
+
 /** What sethostname(2) takes and tools print without surprise; a vassal's name is always one. */
 export const hostname: Kind<string> = plainKind(
   {

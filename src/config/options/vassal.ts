@@ -9,7 +9,7 @@ import { deviceRule } from '../kinds/firewall.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
 import { type Bind, bind, hostPath, innerPath } from '../kinds/paths.ts';
-import { choice, type EnvPair, envPair, hostname, name, text } from '../kinds/text.ts';
+import { account, choice, type EnvPair, envPair, hostname, name, text } from '../kinds/text.ts';
 import { commandWords } from '../kinds/words.ts';
 import type { FieldsOf, Option, VassalReload } from './option.ts';
 
@@ -253,6 +253,17 @@ export const VASSAL_OPTIONS = {
     summary: 'The name servers of the vassal, all on one line.',
     example: '9.9.9.9 2620:fe::fe',
     reload: 'jail',
+    trust: 'operator',
+    many: false,
+  },
+  sshUser: {
+    name: 'ssh-user',
+    kind: account,
+    default: null,
+    otherwise: 'none: nobody comes in by ssh',
+    summary: 'The user of the host that gets into this vassal by ssh, see `emperor ssh setup`.',
+    example: 'blog',
+    reload: 'live',
     trust: 'operator',
     many: false,
   },

@@ -89,9 +89,12 @@ static bool drain(struct stream *stream) {
 
 bool stream_ready(struct stream *stream, const struct pollfd polls[2]) {
   if (stream->from < 0) return true;
-  bool is_broken = (polls[1].revents & (POLLERR | POLLNVAL)) != 0;
+  /* A socket has no reader any more when both ends are shut; a pipe tells that as POLLERR. */
+  short gone = POLLERR | POLLNVAL | (stream->is_socket ? POLLHUP : 0);
+  bool is_broken = (polls[1].revents & gone) != 0;
   if (!is_broken && (polls[1].revents & POLLOUT) && stream->length > 0) is_broken = !drain(stream);
   if (is_broken) {
+    stream->is_broken = true;
     stream_end(stream);
     return true;
   }

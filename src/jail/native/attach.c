@@ -1,5 +1,5 @@
 /*
- * attach: the streaming client of `emperor exec` and `emperor shell`.
+ * attach: the streaming client of `emperor exec` and `emperor shell`, and of logins by ssh (login.c).
  *
  *   emperor-init attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND [ARGUMENT]…
  *
@@ -24,6 +24,7 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -37,19 +38,14 @@
 #define QUIET_MS 200
 #define LINGER_MS 1000
 
+#define SHELL_NAME "the login shell"
+
 static const char usage[] =
     "attach SOCKET CWD [--label LABEL] [--kind KIND] [--tty] [--env K=V]… -- COMMAND [ARGUMENT]…";
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
-struct options {
-  const char *socket, *cwd, *label, *kind;
-  bool has_tty;
-  char **env;
-  int env_count;
-  char **command;
-};
-
-static struct options options;
+static struct attachment options;
+static const char *name; /* of what runs, for messages */
 static struct peer peer = {.fd = -1};
 static uint8_t peer_in[MAX_FRAME], peer_out[MAX_FRAME], scratch[MAX_FRAME];
 static struct stream input, output, errors;
@@ -79,25 +75,33 @@ static void send_frame(struct out *out) {
   if (out_end(out)) peer_send(&peer, out, NULL, 0);
 }
 
+/* What a door does not let its callers say. */
+static void put_place(struct out *out) {
+  if (getrandom(&slot, sizeof slot, 0) != sizeof slot)
+    leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
+  out_number(out, TAG_SLOT, slot);
+  out_text(out, TAG_KIND, options.kind);
+  out_text(out, TAG_LABEL, options.label);
+  out_text(out, TAG_CWD, options.cwd);
+}
+
 static void ask_start(void) {
   struct out out;
   struct winsize size = terminal_size();
-  if (getrandom(&slot, sizeof slot, 0) != sizeof slot)
-    leave(STATUS_OURS, "Cannot get a random number: %s", strerror(errno));
+  struct termios terminal;
   out_begin(&out, scratch, sizeof scratch, VERB_START, START_ID);
-  out_number(&out, TAG_SLOT, slot);
-  out_text(&out, TAG_KIND, options.kind);
-  out_text(&out, TAG_LABEL, options.label);
-  out_text(&out, TAG_CWD, options.cwd);
+  if (!options.is_door) put_place(&out);
   out_number(&out, TAG_STDIO, options.has_tty ? STDIO_TTY : STDIO_PIPES);
   out_number(&out, TAG_ROWS, size.ws_row);
   out_number(&out, TAG_COLUMNS, size.ws_col);
+  if (options.has_tty && tcgetattr(0, &terminal) == 0) out_bytes(&out, TAG_TERMINAL, &terminal, sizeof terminal);
   for (char **word = options.command; *word; word++) out_text(&out, TAG_ARG, *word);
   for (int i = 0; i < options.env_count; i++) out_text(&out, TAG_ENV, options.env[i]);
   if (!out_end(&out))
     leave(STATUS_NOT_EXECUTABLE, "Cannot run %s: arguments and environment are longer than %d bytes",
-          options.command[0], MAX_FRAME);
-  if (!peer_send(&peer, &out, NULL, 0)) leave(STATUS_OURS, "Cannot ask the vassal: %s", strerror(errno));
+          name, MAX_FRAME);
+  /* Who hung up is told by reading, at a door with a better word. */
+  if (!peer_send(&peer, &out, NULL, 0) && errno != EPIPE) leave(STATUS_OURS, "Cannot ask the vassal: %s", strerror(errno));
 }
 
 static void ask_signal(int signo) {
@@ -120,9 +124,11 @@ static void ask_size(void) {
 
 /* ── being answered ─────────────────────────────────────────────────────────────────────────── */
 
-static void started(void) {
+static void started(const struct frame *frame) {
   int fds[3] = {peer_take_fd(&peer), peer_take_fd(&peer), peer_take_fd(&peer)};
   is_started = true;
+  /* A door chooses it. */
+  slot = field_number(frame->fields, frame->length, TAG_SLOT, slot);
   if (options.has_tty) fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
   if (fds[0] < 0 || fds[1] < 0 || (!options.has_tty && fds[2] < 0))
     leave(STATUS_OURS, "Cannot reach the command: its descriptors did not come");
@@ -131,6 +137,11 @@ static void started(void) {
   stream_open(&output, fds[1], 1, "standard output");
   if (!options.has_tty) stream_open(&errors, fds[2], 2, "standard error");
   else terminal_raw();
+}
+
+/* Without a terminal, that a caller by ssh has gone is told by nobody reading any more. */
+static bool is_deserted(void) {
+  return options.is_door && is_started && !has_exited && output.is_broken && (options.has_tty || errors.is_broken);
 }
 
 /* Which status an errno of exec means; -1 for what init could not do and is no word about the command. */
@@ -155,10 +166,10 @@ __attribute__((noreturn)) static void refused(const struct frame *frame) {
   char detail[2048] = "";
   int error = (int)field_number(frame->fields, frame->length, TAG_ERRNO, 0);
   field_text(frame->fields, frame->length, TAG_DETAIL, detail, sizeof detail);
-  const char *command = options.command[0], *reason = strerror(error);
-  if (is_about(detail, command)) leave(status_of(error), "Cannot run %s: %s", command, reason);
-  if (is_about(detail, options.cwd)) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, reason);
-  leave(STATUS_OURS, "Cannot run %s: %s (%s)", command, detail, reason);
+  const char *reason = strerror(error);
+  if (!options.is_door && is_about(detail, name)) leave(status_of(error), "Cannot run %s: %s", name, reason);
+  if (!options.is_door && is_about(detail, options.cwd)) leave(STATUS_NOT_EXECUTABLE, "Cannot enter the directory %s: %s", detail, reason);
+  leave(STATUS_OURS, "Cannot run %s: %s (%s)", name, detail, reason);
 }
 
 /* What it wrote before is still to be read. */
@@ -179,7 +190,7 @@ static void exited(const struct frame *frame) {
 
 static void take_frame(struct peer *from, const struct frame *frame) {
   (void)from;
-  if (frame->id == START_ID && frame->verb == VERB_STARTED) started();
+  if (frame->id == START_ID && frame->verb == VERB_STARTED) started(frame);
   else if (frame->id == START_ID && frame->verb == VERB_ERROR) refused(frame);
   else if (frame->verb == VERB_EXITED) exited(frame);
 }
@@ -191,8 +202,11 @@ static void socket_ready(short events) {
   peer_close(&peer);
   if (has_exited) return;
   /* The command went with its vassal; what it said before is still in the pipes. */
-  if (!is_started) leave(STATUS_OURS, "Cannot run %s: the vassal has ended", options.command[0]);
-  dprintf(2, "emperor: The vassal has ended while %s ran\n", options.command[0]);
+  if (!is_started && options.is_door)
+    leave(STATUS_OURS, "Cannot log in: this door is another account's, or too many are logged in");
+  if (!is_started) leave(STATUS_OURS, "Cannot run %s: the vassal has ended", name);
+  if (options.is_door) dprintf(2, "emperor: This system has closed the session\n");
+  else dprintf(2, "emperor: The vassal has ended while %s ran\n", name);
   command_ended();
 }
 
@@ -200,9 +214,11 @@ static void signal_ready(void) {
   struct signalfd_siginfo info;
   while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
     int signo = (int)info.ssi_signo;
+    /* Our terminal has gone, or the connection behind it: so has whoever typed. */
+    bool is_hung_up = signo == SIGHUP && (options.has_tty || options.is_door);
     if (signo == SIGWINCH) {
       if (is_started && options.has_tty) ask_size();
-    } else if (!is_started || has_exited) {
+    } else if (!is_started || has_exited || is_hung_up) {
       /* The end of the connection hangs the command up. */
       leave(128 + signo, NULL);
     } else {
@@ -265,39 +281,52 @@ static void open_signals(void) {
 }
 
 /* The values of --env are gathered at the start of the options, where they have been read already. */
-static bool read_options(int argc, char **argv) {
+static bool read_options(int argc, char **argv, struct attachment *to) {
   if (argc < 3) return false;
-  options = (struct options){.socket = argv[1], .cwd = argv[2], .kind = "exec", .env = argv + 3};
+  *to = (struct attachment){.socket = argv[1], .cwd = argv[2], .kind = "exec", .env = argv + 3};
   int at = 3;
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (strcmp(argv[at], "--tty") == 0) {
-      options.has_tty = true;
+      to->has_tty = true;
       continue;
     }
     if (at + 1 == argc) return false;
-    if (strcmp(argv[at], "--label") == 0) options.label = argv[at + 1];
-    else if (strcmp(argv[at], "--kind") == 0) options.kind = argv[at + 1];
-    else if (strcmp(argv[at], "--env") == 0) options.env[options.env_count++] = argv[at + 1];
+    if (strcmp(argv[at], "--label") == 0) to->label = argv[at + 1];
+    else if (strcmp(argv[at], "--kind") == 0) to->kind = argv[at + 1];
+    else if (strcmp(argv[at], "--env") == 0) to->env[to->env_count++] = argv[at + 1];
     else return false;
     at++;
   }
-  options.command = argv + at + 1;
-  if (!options.label) options.label = options.kind;
+  to->command = argv + at + 1;
+  if (!to->label) to->label = to->kind;
   return at + 1 < argc;
 }
 
-int attach_main(int argc, char **argv) {
-  streams_reserve();
-  if (!read_options(argc, argv)) leave(STATUS_OURS, "usage: emperor-init %s", usage);
-  input.from = input.to = output.from = output.to = errors.from = errors.to = -1;
-  open_signals();
+static void reach(void) {
   int fd = connect_to(options.socket);
+  if (fd < 0 && options.is_door) leave(STATUS_OURS, "Cannot log in: this system is not running (%s)", strerror(errno));
   if (fd < 0) leave(STATUS_OURS, "Cannot reach the vassal at %s: %s; is it running?", options.socket, strerror(errno));
   peer_open(&peer, fd, (struct span){peer_in, sizeof peer_in}, (struct span){peer_out, sizeof peer_out});
+}
+
+int attach_run(const struct attachment *attachment) {
+  options = *attachment;
+  name = options.command[0] ? options.command[0] : SHELL_NAME;
+  input.from = input.to = output.from = output.to = errors.from = errors.to = -1;
+  open_signals();
+  reach();
   ask_start();
   for (;;) {
     turn();
     int64_t now = monotonic_ms();
     if (has_exited && is_done(&output, now) && is_done(&errors, now)) leave(exit_status, NULL);
+    if (is_deserted()) leave(128 + SIGHUP, NULL);
   }
+}
+
+int attach_main(int argc, char **argv) {
+  struct attachment attachment;
+  streams_reserve();
+  if (!read_options(argc, argv, &attachment)) leave(STATUS_OURS, "usage: emperor-init %s", usage);
+  return attach_run(&attachment);
 }

@@ -10,11 +10,25 @@
 
 #define STREAM_BYTES 65536
 
+/* What is to run, and where. */
+struct attachment {
+  const char *socket;             /* init.sock, or a door */
+  const char *cwd, *label, *kind; /* a door has its own */
+  bool has_tty, is_door;
+  char **env;
+  int env_count;
+  char **command; /* ends with NULL; empty at a door: the login shell */
+};
+
+/* Runs it between our own standard descriptors and does not come back: its status is ours. */
+__attribute__((noreturn)) int attach_run(const struct attachment *attachment);
+
 /* Bytes on their way from one descriptor to another. Both are -1 once it has ended. */
 struct stream {
   int from, to;
   const char *name;      /* for messages, such as "standard output" */
   bool is_socket;        /* `to` is one */
+  bool is_broken;        /* nobody reads `to` any more */
   size_t portion;        /* what can be written after POLLOUT without blocking */
   size_t at, length;     /* of `bytes`: read and not written yet */
   size_t owed;           /* what the command had written when it ended and we have not */

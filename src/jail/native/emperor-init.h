@@ -1,5 +1,5 @@
 /*
- * Shared declarations of the launcher, init and attach: one static program, three modes. No policy, no
+ * Shared declarations of the launcher, init, attach and login: one static program, four modes. No policy, no
  * configuration: what happens inside a vassal is decided by the jail plan that the emperor sends.
  */
 #ifndef EMPEROR_INIT_H
@@ -76,6 +76,7 @@ struct span {
 struct peer {
   int fd; /* -1: free */
   bool subscribed, has_greeted;
+  bool is_door; /* came by the door (door.c) */
   uint8_t *in;
   size_t in_size, in_at, in_length; /* what is there and not consumed: from in_at to in_length */
   uint8_t *out; /* what the socket would not take yet */
@@ -132,6 +133,7 @@ void unwatch_and_close(int epoll_fd, int *fd);
 int launcher_main(int argc, char **argv);
 int init_main(bool is_placed);
 int attach_main(int argc, char **argv);
+int login_main(int argc, char **argv);
 
 /* The descriptors that the launcher leaves to an init. */
 #define INIT_PLAN_FD 3
@@ -158,6 +160,7 @@ struct init {
   int base_fd; /* the mount below the host's tree, before the pivot */
   int root_fd; /* the new root's mount, before the pivot */
   int lock_fd, listen_fd, epoll_fd, signal_fd;
+  int door_fd; /* -1: nobody comes in by ssh */
   int tun_fd; /* -1: the vassal has no network */
   char tun_name[16]; /* IFNAMSIZ */
   char address[ADDRESS_TEXT], address6[ADDRESS_TEXT]; /* what ADDRESS has read back; empty: none */
@@ -240,6 +243,8 @@ bool payload_join(void);
 /* In the child: closes everything above 2 but `fd` and what payload_join() needs. */
 void payload_keep_only(int fd);
 void payload_signal(int signo);
+/* Signals every process of a session (setsid(2)). */
+void payload_signal_session(pid_t session, int signo);
 void payload_kill(void);
 
 /* child.c: what everything that init starts goes through between fork and exec. */
@@ -256,6 +261,22 @@ void slots_exec_ready(uint32_t index);
 void slots_peer_gone(const struct peer *peer);
 /* Sends a signal to its process group. */
 void slot_signal(const struct slot *slot, int signo);
+/* RESIZE and SIGNAL of whatever `peer` itself has started. */
+void slots_serve_own(struct peer *peer, const struct frame *frame);
+/* What this peer has started and has not ended; how many such there are of all doors. */
+bool slots_has_own(const struct peer *peer);
+int slots_of_doors(void);
+
+/* door.c: where logins by ssh come in. */
+void door_set(struct peer *peer, const struct frame *frame);
+/* Says whether who is at the other end of `fd` may come in. */
+bool door_admits(int fd);
+void door_serve(struct peer *peer, const struct frame *frame);
+
+/* hangup.c: processes whose terminal, or whoever watched them, has gone. */
+void hangup_begin(pid_t session);
+/* Kills those whose time is up; milliseconds until the next one's is, -1 if there is none. */
+int hangup_patience(void);
 
 /* stop.c: the end of a vassal. */
 void stop_begin(uint64_t grace_ms, int signo);
@@ -266,7 +287,7 @@ int stop_patience(void);
 void stop_check(void);
 
 /* loop.c: one epoll loop. */
-enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC };
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC, WATCH_DOOR };
 bool loop_open(void);
 void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events);
 /* Stops watching and closes; the descriptor becomes -1. */
@@ -281,6 +302,8 @@ void loop_tell(const uint8_t *frame, size_t length, const struct peer *also);
 void loop_say_ok(struct peer *peer, uint32_t id);
 void loop_say_error(struct peer *peer, uint32_t id, int step, int error, const char *detail);
 void loop_drop(struct peer *peer);
+/* Drops all who came by the door. */
+void loop_drop_doors(void);
 /* Scratch space for one outgoing frame. */
 extern uint8_t loop_scratch[MAX_FRAME];
 

@@ -25,7 +25,8 @@
 #include "emperor-init.h"
 
 struct init self = {
-  .base_fd = -1, .root_fd = -1, .lock_fd = -1, .listen_fd = -1, .epoll_fd = -1, .signal_fd = -1, .tun_fd = -1};
+  .base_fd = -1, .root_fd = -1, .lock_fd = -1, .listen_fd = -1, .epoll_fd = -1, .signal_fd = -1, .door_fd = -1,
+  .tun_fd = -1};
 struct failure failure;
 
 bool fail(int error, const char *format, ...) {

@@ -18,6 +18,8 @@
 #include "emperor-init.h"
 
 #define MAX_PEERS 256
+/* Whoever comes by the door leaves as many places for the emperor and `emperor exec`. */
+#define MAX_DOOR_PEERS 128
 #define PEER_OUT (2 * MAX_FRAME)
 /* What an emperor can read back: JavaScript's largest integer. */
 #define MAX_GENERATION ((1ULL << 53) - 1)
@@ -56,6 +58,11 @@ void loop_drop(struct peer *peer) {
   loop_close(&peer->fd);
   peer_close(peer);
   slots_peer_gone(peer);
+}
+
+void loop_drop_doors(void) {
+  for (struct peer *peer = peers; peer < peers + used_peers; peer++)
+    if (peer->fd >= 0 && peer->is_door) loop_drop(peer);
 }
 
 static void watch_peer(struct peer *peer) {
@@ -123,7 +130,9 @@ static void meta(struct peer *peer, const struct frame *frame) {
 }
 
 static void serve(struct peer *peer, const struct frame *frame) {
-  if (frame->verb == VERB_HELLO) {
+  if (peer->is_door) {
+    door_serve(peer, frame);
+  } else if (frame->verb == VERB_HELLO) {
     welcome(peer, frame);
   } else if (frame->verb == VERB_FETCH) {
     tun_fetch(peer, frame);
@@ -133,6 +142,8 @@ static void serve(struct peer *peer, const struct frame *frame) {
     meta(peer, frame);
   } else if (frame->verb == VERB_GO) {
     loop_say_error(peer, frame->id, -1, EALREADY, "it runs already");
+  } else if (frame->verb == VERB_DOOR) {
+    door_set(peer, frame);
   } else {
     slots_serve(peer, frame);
   }
@@ -157,9 +168,9 @@ static struct peer *free_peer(void) {
   return &peers[used_peers++];
 }
 
-static void refuse_connection(void) {
+static void refuse_connection(int listen_fd) {
   close(spare_fd);
-  int fd = accept4(self.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+  int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
   if (fd >= 0) close(fd);
   spare_fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
 }
@@ -171,19 +182,27 @@ static uint8_t *space_of(const struct peer *peer) {
   return made == MAP_FAILED ? NULL : (*space = made);
 }
 
-static void accept_peer(void) {
-  int fd = accept4(self.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+static bool is_door_full(void) {
+  int count = 0;
+  for (int i = 0; i < used_peers; i++) count += peers[i].fd >= 0 && peers[i].is_door;
+  return count >= MAX_DOOR_PEERS;
+}
+
+static void accept_peer(int listen_fd, bool is_door) {
+  int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
-    if (errno == EMFILE || errno == ENFILE) refuse_connection();
+    if (errno == EMFILE || errno == ENFILE) refuse_connection(listen_fd);
     return;
   }
-  struct peer *peer = free_peer();
+  bool is_refused = is_door && (is_door_full() || !door_admits(fd));
+  struct peer *peer = is_refused ? NULL : free_peer();
   uint8_t *space = peer ? space_of(peer) : NULL;
   if (!space) {
     close(fd);
     return;
   }
   peer_open(peer, fd, (struct span){space, MAX_FRAME}, (struct span){space + MAX_FRAME, PEER_OUT});
+  peer->is_door = is_door;
   watch_peer(peer);
 }
 
@@ -201,7 +220,8 @@ void loop_turn(int timeout_ms) {
   for (int i = 0; i < count; i++) {
     uint32_t index = (uint32_t)events[i].data.u64;
     switch ((enum watch_kind)(events[i].data.u64 >> 32)) {
-      case WATCH_LISTEN: accept_peer(); break;
+      case WATCH_LISTEN: accept_peer(self.listen_fd, false); break;
+      case WATCH_DOOR: accept_peer(self.door_fd, true); break;
       case WATCH_SIGNAL: children_ready(); break;
       case WATCH_PEER: peer_ready(&peers[index], events[i].events); break;
       case WATCH_EXEC: slots_exec_ready(index); break;
@@ -213,5 +233,9 @@ void loop_turn(int timeout_ms) {
 }
 
 int loop_run(void) {
-  for (;;) loop_turn(stop_patience());
+  for (;;) {
+    int stop_ms = stop_patience(), hangup_ms = hangup_patience();
+    bool is_stop_first = hangup_ms < 0 || (stop_ms >= 0 && stop_ms < hangup_ms);
+    loop_turn(is_stop_first ? stop_ms : hangup_ms);
+  }
 }

@@ -95,11 +95,11 @@ void payload_keep_only(int fd) {
 }
 
 /*
- * Signals whoever stands in the first leaf's cgroup.procs; returns how many there were, 1 if that cannot be
+ * Signals whoever stands in the first leaf's cgroup.procs, of one session if `session` is not 0; returns how many there were, 1 if that cannot be
  * told. It is opened anew: v1 keeps the list of an open file for a second (kernel/cgroup/cgroup-v1.c,
  * CGROUP_PIDLIST_DESTROY_DELAY).
  */
-static int signal_leaf(int signo) {
+static int signal_leaf(int signo, pid_t session) {
   static char text[65536];
   int count = 0;
   off_t offset = 0;
@@ -114,7 +114,7 @@ static int signal_leaf(int signo) {
     got = last + 1 - text;
     for (char *at = text; at < last; at = strchr(at, '\n') + 1, count++) {
       int pid = atoi(at);
-      if (pid > 1) kill(pid, signo);
+      if (pid > 1 && (session == 0 || getsid(pid) == session)) kill(pid, signo);
     }
   }
   close(procs);
@@ -128,15 +128,17 @@ static bool set_freezer(const char *state) {
 /* Who is to freeze forks no more; the signal takes effect on thaw. */
 static int kill_pass(void) {
   set_freezer("FROZEN");
-  int count = signal_leaf(SIGKILL);
+  int count = signal_leaf(SIGKILL, 0);
   set_freezer("THAWED");
   return count;
 }
 
 void payload_signal(int signo) {
   if (self.is_pid1) kill(-1, signo);
-  else signal_leaf(signo);
+  else signal_leaf(signo, 0);
 }
+
+void payload_signal_session(pid_t session, int signo) { signal_leaf(signo, session); }
 
 void payload_kill(void) {
   if (self.is_pid1) kill(-1, SIGKILL);

@@ -146,9 +146,16 @@ void slot_take(struct slot *slot, struct peer *peer, const struct frame *frame) 
   forget(slot);
   uint64_t id = field_number(fields, frame->length, TAG_SLOT, 0);
   *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .client = peer, .request = frame->id};
+  slot->is_of_door = peer->is_door;
   slot->started_ms = wall_ms();
   if (!field_text(fields, frame->length, TAG_KIND, slot->kind, sizeof slot->kind)) strcpy(slot->kind, "exec");
   if (!field_text(fields, frame->length, TAG_LABEL, slot->label, sizeof slot->label)) strcpy(slot->label, slot->kind);
+}
+
+static const char *spawn_problem(int error) {
+  /* So says a devpts that has as many as it may have. */
+  bool is_pty = request.stdio == STDIO_TTY && error == ENOSPC;
+  return is_pty ? "all terminals of this vassal are in use; close a session" : "no process can be made";
 }
 
 static void start(struct peer *peer, const struct frame *frame) {
@@ -161,7 +168,7 @@ static void start(struct peer *peer, const struct frame *frame) {
     loop_say_error(peer, frame->id, -1, ESHUTDOWN, "this vassal is stopping");
   } else if (!(slot = slot_free())) {
     loop_say_error(peer, frame->id, -1, EAGAIN, "too many processes");
-  } else if ((problem = request_read(&request, frame)) != NULL) {
+  } else if ((problem = request_read(&request, frame, peer->is_door)) != NULL) {
     loop_say_error(peer, frame->id, -1, EINVAL, problem);
   } else {
     slot_take(slot, peer, frame);
@@ -169,7 +176,7 @@ static void start(struct peer *peer, const struct frame *frame) {
     if (spawn(slot, &request)) return;
     int error = errno;
     forget(slot);
-    loop_say_error(peer, frame->id, -1, error, "no process can be made");
+    loop_say_error(peer, frame->id, -1, error, spawn_problem(error));
   }
 }
 
@@ -243,7 +250,9 @@ void slots_peer_gone(const struct peer *peer) {
     slots[i].client = NULL;
     if (!is_attached(&slots[i])) continue;
     close_fd(&slots[i].tty_fd);
+    if (slots[i].ended) continue;
     slot_signal(&slots[i], SIGHUP);
+    hangup_begin(slots[i].pid);
   }
 }
 
@@ -294,6 +303,27 @@ static void look(struct peer *peer, const struct frame *frame) {
     out_number(&out, TAG_NUMBER, (uint64_t)stat_of.st_mtim.tv_sec * 1000000000 + (uint64_t)stat_of.st_mtim.tv_nsec);
     loop_say(peer, &out, NULL, 0);
   }
+}
+
+static struct slot *own_slot(const struct peer *peer) {
+  for (int i = 0; i < used_slots; i++)
+    if (slots[i].used && !slots[i].ended && slots[i].client == peer) return &slots[i];
+  return NULL;
+}
+
+bool slots_has_own(const struct peer *peer) { return own_slot(peer) != NULL; }
+
+int slots_of_doors(void) {
+  int count = 0;
+  for (int i = 0; i < used_slots; i++) count += slots[i].used && slots[i].is_of_door;
+  return count;
+}
+
+void slots_serve_own(struct peer *peer, const struct frame *frame) {
+  const struct slot *slot = own_slot(peer);
+  if (!slot) loop_say_error(peer, frame->id, -1, ESRCH, "nothing runs");
+  else if (frame->verb == VERB_SIGNAL) serve_signal(peer, frame, slot);
+  else serve_resize(peer, frame, slot);
 }
 
 static void serve_stop(struct peer *peer, const struct frame *frame) {

@@ -3,6 +3,7 @@
 #define SLOTS_H
 
 #include <sys/ioctl.h>
+#include <termios.h>
 
 #include "emperor-init.h"
 
@@ -22,6 +23,7 @@ struct slot {
   int exec_fd;              /* until exec has succeeded or failed */
   int client_fds[3], count; /* what goes with STARTED */
   struct peer *client;
+  bool is_of_door; /* who asked came by the door */
   uint32_t request;
   int tty_fd;               /* the pty's master, for RESIZE */
   char shown[SHOWN_BYTES];  /* the words of the command, each with its NUL */
@@ -37,6 +39,9 @@ struct request {
   char *argv[MAX_WORDS], *env[MAX_WORDS], cwd[4096];
   int stdio;
   struct winsize size;
+  struct termios terminal;
+  bool has_terminal; /* `terminal` was given */
+  bool may_start_elsewhere; /* in / where `cwd` cannot be entered */
 };
 
 /* Empties a place of the table for what `frame` asks for; its command is still to be noted. */
@@ -54,8 +59,8 @@ void slot_start_again(struct slot *slot, struct peer *peer, uint32_t id);
 /* adopt.c */
 void adopt(struct peer *peer, const struct frame *frame);
 
-/* Returns NULL, or what is wrong with it. */
-const char *request_read(struct request *request, const struct frame *frame);
+/* Returns NULL, or what is wrong with it. A session of the door begins in any case, somewhere. */
+const char *request_read(struct request *request, const struct frame *frame, bool is_of_door);
 /* Forks the process of `slot`; errno tells why it could not. */
 bool spawn(struct slot *slot, const struct request *request);
 

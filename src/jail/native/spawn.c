@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "slots.h"
@@ -19,7 +18,7 @@
 /* Each field has a head of 8 bytes, so the NULs fit for as many words as a frame can hold. */
 static char words[MAX_FRAME];
 
-const char *request_read(struct request *request, const struct frame *frame) {
+const char *request_read(struct request *request, const struct frame *frame, bool is_of_door) {
   const uint8_t *at = frame->fields;
   size_t length = frame->length, used = 0, args = 0, vars = 0;
   struct field field;
@@ -36,8 +35,12 @@ const char *request_read(struct request *request, const struct frame *frame) {
   }
   request->argv[args] = request->env[vars] = NULL;
   request->stdio = (int)field_number(frame->fields, frame->length, TAG_STDIO, STDIO_LOG);
+  request->may_start_elsewhere = is_of_door;
   request->size.ws_row = (unsigned short)field_number(frame->fields, frame->length, TAG_ROWS, 24);
   request->size.ws_col = (unsigned short)field_number(frame->fields, frame->length, TAG_COLUMNS, 80);
+  request->has_terminal = field_find(frame->fields, frame->length, TAG_TERMINAL, &field) &&
+                          field.length == sizeof request->terminal;
+  if (request->has_terminal) memcpy(&request->terminal, field.bytes, sizeof request->terminal);
   strcpy(request->cwd, "/");
   bool has_cwd = field_find(frame->fields, frame->length, TAG_CWD, &field);
   if (has_cwd && !field_text(frame->fields, frame->length, TAG_CWD, request->cwd, sizeof request->cwd))
@@ -89,7 +92,8 @@ __attribute__((noreturn)) static void run_child(const int stdio[3], int report, 
   payload_keep_only(report);
   if (request->stdio == STDIO_TTY && ioctl(0, TIOCSCTTY, 0) < 0) child_fail(report, unprepared);
   if (!payload_join()) child_fail(report, unprepared);
-  if (chdir(request->cwd) < 0) child_fail(report, request->cwd);
+  bool is_there = chdir(request->cwd) == 0 || (request->may_start_elsewhere && chdir("/") == 0);
+  if (!is_there) child_fail(report, request->cwd);
   if (!child_limit()) child_fail(report, unprepared);
   child_reset_signals();
   if (!child_filter()) child_fail(report, unprepared);
@@ -113,11 +117,12 @@ static bool open_pipe(int fd, int *theirs, int *ours) {
   return true;
 }
 
-static bool open_tty(int stdio[3], int ours[3], const struct winsize *size) {
+static bool open_tty(int stdio[3], int ours[3], const struct request *request) {
   int unlock = 0;
   ours[0] = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (ours[0] < 0 || ioctl(ours[0], TIOCSPTLCK, &unlock) < 0) return false;
-  ioctl(ours[0], TIOCSWINSZ, size);
+  ioctl(ours[0], TIOCSWINSZ, &request->size);
+  if (request->has_terminal) tcsetattr(ours[0], TCSANOW, &request->terminal);
   stdio[0] = ioctl(ours[0], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   for (int i = 1; i < 3; i++) stdio[i] = stdio[0] < 0 ? -1 : fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
   return stdio[0] >= 0 && stdio[1] >= 0 && stdio[2] >= 0;
@@ -125,7 +130,7 @@ static bool open_tty(int stdio[3], int ours[3], const struct winsize *size) {
 
 /* The child's descriptors to `stdio`, the other ends to `ours`. */
 static bool open_stdio(const struct request *request, int stdio[3], int ours[3]) {
-  if (request->stdio == STDIO_TTY) return open_tty(stdio, ours, &request->size);
+  if (request->stdio == STDIO_TTY) return open_tty(stdio, ours, request);
   bool has_input = request->stdio == STDIO_PIPES;
   if (!has_input) {
     if (!log_has_room(2)) return errno = EAGAIN, false;

@@ -53,6 +53,7 @@ describe('a vassal file', () => {
       address: null,
       address6: null,
       dns: null,
+      sshUser: null,
       stopSignal: 15,
       stopGraceMs: 10_000,
       reloadSignal: null,
@@ -86,6 +87,7 @@ tuntap-device-rule = out 0.0.0.0 10.0.0.0/8 deny
 address = 192.168.0.2
 address6 = fd00:1::2
 dns = 9.9.9.9
+ssh-user = blog-ssh
 stop-signal = QUIT
 stop-grace = 3
 reload-signal = HUP
@@ -132,6 +134,7 @@ ${ROUTER}[class small]
       address: { family: 4, words: [0xc0a80002] },
       address6: { family: 6, words: [0xfd000001, 0, 0, 2] },
       dns: ['9.9.9.9'],
+      sshUser: 'blog-ssh',
       stopSignal: 3,
       stopGraceMs: 3000,
       reloadSignal: 1,
