@@ -15,7 +15,7 @@ export default defineConfig({
       {
         test: {
           name: 'kernel',
-          include: ['test/{kernel,security,e2e}/**/*.test.ts'],
+          include: ['test/{kernel,security,e2e,chaos}/**/*.test.ts'],
           setupFiles: ['test/support/alarm-clock.ts'],
           fileParallelism: false,
           testTimeout: 60_000,

@@ -1,37 +1,22 @@
 /** Starts or finds the router, and starts a new one whenever it dies. Its packets do not pass through us. */
-import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { RouterClient } from '../router/client.ts';
 import { ROUTER_PROTOCOL, type RouterWelcome } from '../router/protocol.ts';
-
-export interface RouterSetting {
-  /** Name of the host's device. */
-  readonly device: string;
-  /** Holds router.sock and launcher.sock. */
-  readonly runDirectory: string;
-  /** Gets the totals. */
-  readonly stateDirectory: string;
-  /** Gets router.log. */
-  readonly logDirectory: string;
-  /** Packets are cut by the kernel, whatever it could do. */
-  readonly isPlain: boolean;
-}
+import { RouterProgram, type RouterSetting } from './router-program.ts';
 
 /** What is to be done with each router before vassals are attached; throws what keeps it from that. */
 export type Prepare = (client: RouterClient, welcome: RouterWelcome) => Promise<void>;
 
-/** From the sources (tests) the built program is used: Node 20 cannot run TypeScript. */
-const PROGRAM = join(import.meta.dirname, '../../dist/router/main.js');
 /** A router that cannot be started is tried again after this long. */
 const RETRY_MS = 1000;
 /** Who needs a router that is not there is told after this long. */
 const PATIENCE_MS = 5000;
 const START_TIMEOUT_MS = 10_000;
-const POLL_MS = 5;
+const POLL_MS = 2;
+/** The machine has other things to do right after a start; and a router that ends at once needs no spare. */
+const SPARE_AFTER_MS = 1000;
 
 interface Running {
   readonly client: RouterClient;
@@ -49,6 +34,7 @@ export interface RouterKeeperOptions {
 
 export class RouterKeeper {
   readonly #options: RouterKeeperOptions;
+  readonly #program: RouterProgram;
   #isLeaving = false;
   #running: Running | null = null;
   #ready: Promise<Running>;
@@ -66,6 +52,7 @@ export class RouterKeeper {
 
   private constructor(options: RouterKeeperOptions) {
     this.#options = options;
+    this.#program = new RouterProgram(options.setting);
     let attempted: () => void = () => {};
     this.#firstAttempt = new Promise((resolve) => {
       attempted = resolve;
@@ -90,19 +77,17 @@ export class RouterKeeper {
   /** Ends the router, and its device. */
   async quit(): Promise<void> {
     this.#isLeaving = true;
+    this.#program.close();
     const running = this.#running;
     if (!running) return;
-    const ended = new Promise<void>((resolve) => {
-      running.client.onLoss = resolve;
-    });
     await running.client.call('end', { andDevice: true }).catch(ignoreGone);
-    await ended;
-    running.client.close();
+    await running.client.closed;
   }
 
   /** Lets go of the router, which lives on. */
   close(): void {
     this.#isLeaving = true;
+    this.#program.close();
     this.#running?.client.close();
   }
 
@@ -127,7 +112,7 @@ export class RouterKeeper {
 
   async #attempt(): Promise<Running> {
     const { setting, clock, prepare } = this.#options;
-    const running = await start(setting, clock);
+    const running = await start(this.#program, { device: setting.device, clock });
     try {
       await prepare(running.client, running.welcome);
     } catch (error) {
@@ -135,7 +120,11 @@ export class RouterKeeper {
       throw error;
     }
     this.#running = running;
-    running.client.onLoss = () => this.#lost(running.welcome.pid);
+    // It may have ended since it answered last.
+    void running.client.closed.then(() => this.#lost(running.welcome.pid));
+    void delay(clock, SPARE_AFTER_MS).then(() => {
+      if (!this.#isLeaving && this.#running === running) this.#program.keepSpare();
+    });
     return running;
   }
 
@@ -150,15 +139,23 @@ export class RouterKeeper {
   }
 }
 
-async function start(setting: RouterSetting, clock: Clock): Promise<Running> {
-  const socket = join(setting.runDirectory, 'router.sock');
-  const found = await greet(socket);
-  if (found?.welcome.protocol === ROUTER_PROTOCOL && found.welcome.device === setting.device) {
-    return found;
-  }
+async function start(
+  program: RouterProgram,
+  { device, clock }: { readonly device: string; readonly clock: Clock },
+): Promise<Running> {
+  const found = await greet(program.socket);
+  if (found && isFit(found.welcome, { device, code: program.code })) return found;
   // Left by an emperor of another version, or for another device. The device of the same name stays.
-  if (found) await leave(found.client, found.welcome.device !== setting.device);
-  return spawnRouter(setting, { socket, clock });
+  if (found) await leave(found.client, found.welcome.device !== device);
+  return startNew(program, clock);
+}
+
+function isFit(
+  welcome: RouterWelcome,
+  wanted: { readonly device: string; readonly code: string },
+): boolean {
+  const { protocol, device, code } = welcome;
+  return protocol === ROUTER_PROTOCOL && device === wanted.device && code === wanted.code;
 }
 
 /** A router that answers; null if there is none. */
@@ -173,19 +170,13 @@ async function greet(socket: string): Promise<Running | null> {
 }
 
 async function leave(client: RouterClient, andDevice: boolean): Promise<void> {
-  const ended = new Promise<void>((resolve) => {
-    client.onLoss = resolve;
-  });
   await client.call('end', { andDevice }).catch(ignoreGone);
-  await ended;
+  await client.closed;
 }
 
-async function spawnRouter(
-  setting: RouterSetting,
-  { socket, clock }: { readonly socket: string; readonly clock: Clock },
-): Promise<Running> {
-  const log = join(setting.logDirectory, 'router.log');
-  const end = spawnDaemon(setting, { socket, log });
+async function startNew(program: RouterProgram, clock: Clock): Promise<Running> {
+  const { socket, log } = program;
+  const end = program.start();
   const deadline = clock.monotonic() + START_TIMEOUT_MS;
   while (clock.monotonic() < deadline) {
     const running = await greet(socket);
@@ -200,42 +191,6 @@ async function spawnRouter(
     'timeout',
     `Cannot reach the router: ${socket} does not answer after ${START_TIMEOUT_MS} ms; see ${log}`,
   );
-}
-
-/** Starts it in a session of its own; returns what tells how it ended, null while it runs. */
-function spawnDaemon(
-  { device, runDirectory, stateDirectory, isPlain }: RouterSetting,
-  { socket, log }: { readonly socket: string; readonly log: string },
-): () => string | null {
-  const output = openSync(log, 'a', 0o600);
-  const child = spawn(
-    process.execPath,
-    [
-      '--max-semi-space-size=1',
-      PROGRAM,
-      ...['--device', device, '--socket', socket],
-      ...['--launcher', join(runDirectory, 'launcher.sock')],
-      ...['--ledger', join(stateDirectory, 'traffic.ledger')],
-      ...['--denials', join(stateDirectory, 'denials.json')],
-      ...(isPlain ? ['--plain'] : []),
-    ],
-    {
-      cwd: '/',
-      detached: true,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-      stdio: ['ignore', output, output],
-    },
-  );
-  closeSync(output);
-  child.unref();
-  let end: string | null = null;
-  child.once('error', (error) => {
-    end = messageOf(error);
-  });
-  child.once('exit', (code, signal) => {
-    end = signal === null ? `it ended with status ${code}` : `it ended by ${signal}`;
-  });
-  return () => end;
 }
 
 function ignoreGone(error: unknown): void {

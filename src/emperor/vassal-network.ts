@@ -5,7 +5,6 @@
 import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { inParallel } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import {
@@ -30,11 +29,13 @@ import type {
   RouterCall,
   RouterCalls,
   RouterStatus,
+  RouterWelcome,
 } from '../router/protocol.ts';
 import type { Firewall } from '../router/router.ts';
 import type { Launch } from '../vassal/jail.ts';
 import type { HostCidrs, HostNetwork } from './host-network.ts';
-import { RouterKeeper, type RouterSetting } from './router-keeper.ts';
+import { RouterKeeper } from './router-keeper.ts';
+import type { RouterSetting } from './router-program.ts';
 
 export interface VassalNetworkHost {
   readonly clock: Clock;
@@ -59,10 +60,8 @@ export interface AdoptedVassal {
 /** Packets that wait for the router in a vassal's device; with offloads each may be 64 KB. */
 const QUEUE_PACKETS = 500;
 const MTU = 1500;
-/** How many vassals are attached at once. */
-const ATTACHED_AT_ONCE = 256;
 /** A vassal that could not be attached to a new router is tried again after this long. */
-const RETRY_MS = 2000;
+const RETRY_MS = 500;
 /** A router that has not answered by then is left out of what is told. */
 const ANSWER_MS = 1000;
 
@@ -82,30 +81,38 @@ export class VassalNetwork {
   readonly #device: string;
   #looking: Promise<RouterLook> | null = null;
   #lastStatus: RouterStatus | null = null;
+  readonly #pending: Set<string>;
 
   /** Starts or finds the router; where that cannot be, it is tried again and again. */
   static async open(host: VassalNetworkHost, setting: RouterSetting): Promise<VassalNetwork> {
     const specs = new Map<string, AttachRequest>();
     const forgotten = new Set<string>();
+    const pending = new Set<string>();
     const { clock, log } = host;
+    let isPrepared = false;
     const keeper = await RouterKeeper.open({
       setting,
       clock,
       log,
       onTrouble: (message) => host.onTrouble('router', message),
       prepare: async (client, welcome) => {
-        await host.host.prepare({ isNew: welcome.isNewDevice });
-        await applyNat(host);
+        // Where only the router was lost, the host's side stands, and the vassals are waiting.
+        const isRestart = isPrepared && !welcome.isNewDevice;
+        if (!isRestart) await prepareHost(host, welcome);
+        isPrepared = true;
+        const { ledgerFault } = welcome;
+        if (ledgerFault !== null) log.warn({ reason: ledgerFault }, 'totals live in memory only');
         const { mode, reason } = await client.call('settled', null);
         if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
         await client.call('firewall', firewallOf(host));
+        await attachMissing({ host, client, specs, pending });
         await serveUwsgi(host, client);
         for (const name of [...forgotten]) await forgetOne(client, name, forgotten);
-        await attachMissing({ host, client, specs });
+        if (isRestart) await prepareHost(host, welcome);
       },
     });
     const { device } = setting;
-    return new VassalNetwork(host, { keeper, specs, forgotten, device });
+    return new VassalNetwork(host, { keeper, specs, forgotten, pending, device });
   }
 
   private constructor(
@@ -115,6 +122,7 @@ export class VassalNetwork {
       readonly specs: Map<string, AttachRequest>;
       readonly forgotten: Set<string>;
       readonly device: string;
+      readonly pending: Set<string>;
     },
   ) {
     this.#host = host;
@@ -122,6 +130,7 @@ export class VassalNetwork {
     this.#specs = parts.specs;
     this.#forgotten = parts.forgotten;
     this.#device = parts.device;
+    this.#pending = parts.pending;
   }
 
   /** What the jail of a vassal gets; null for one without a device. Throws `conflict` where no address is left. */
@@ -160,6 +169,7 @@ export class VassalNetwork {
 
   async #attach(spec: AttachRequest): Promise<void> {
     const client = await this.#keeper.client();
+    this.#pending.delete(spec.name);
     // A router that comes later attaches it as well.
     this.#specs.set(spec.name, spec);
     try {
@@ -192,7 +202,10 @@ export class VassalNetwork {
     for (const { name } of peers) {
       if (!this.#specs.has(name)) await client.call('detach', { name });
     }
-    await attachMissing({ host: this.#host, client, specs: this.#specs });
+    await attachMissing({
+      ...{ host: this.#host, client },
+      ...{ specs: this.#specs, pending: this.#pending },
+    });
   }
 
   /** Undefined for one without a device. What was written down may be lost: then the router knows, or its init. */
@@ -397,36 +410,53 @@ async function applyNat({ host, onTrouble }: VassalNetworkHost): Promise<void> {
   onTrouble('nat', await host.applyNat().then(() => null, messageOf));
 }
 
+async function prepareHost(host: VassalNetworkHost, { isNewDevice }: RouterWelcome): Promise<void> {
+  await host.host.prepare({ isNew: isNewDevice });
+  await applyNat(host);
+}
+
 interface Attaching {
   readonly host: VassalNetworkHost;
   readonly client: RouterClient;
   readonly specs: ReadonlyMap<string, AttachRequest>;
+  /** Names of those that are asked until they are attached. */
+  readonly pending: Set<string>;
 }
 
-/** Attaches what the router does not know; one that cannot be delays no other, and is tried again. */
+/**
+ * Attaches what the router does not know, all at once and without waiting for it: an init that is frozen or hangs
+ * delays nobody, and is asked until it answers.
+ */
 async function attachMissing(attaching: Attaching): Promise<void> {
   const { client, specs } = attaching;
   const known = new Map((await client.call('peers', null)).map((peer) => [peer.name, peer]));
-  const missing = [...specs.values()].filter((spec) => !isAttached(spec, known.get(spec.name)));
-  await inParallel(missing, ATTACHED_AT_ONCE, (spec) => attachOne(attaching, spec));
+  for (const spec of specs.values()) {
+    if (!isAttached(spec, known.get(spec.name))) void attachUntilDone(attaching, spec.name);
+  }
 }
 
-async function attachOne({ host, client, specs }: Attaching, spec: AttachRequest): Promise<void> {
+async function attachUntilDone(
+  { host, client, specs, pending }: Attaching,
+  vassal: string,
+): Promise<void> {
   const { clock, log } = host;
-  try {
-    await client.call('attach', spec);
-  } catch (error) {
-    // A router that has ended is replaced, and its successor is told all.
-    if (error instanceof EmperorError && error.code === 'not-reachable') return;
-    log.warn(
-      { vassal: spec.name, error: messageOf(error) },
-      `it cannot be attached to the router, retrying in ${RETRY_MS} ms`,
-    );
-    void delay(clock, RETRY_MS).then(() => {
-      if (specs.get(spec.name) === spec) return attachOne({ host, client, specs }, spec);
-      return undefined;
-    });
+  pending.add(vassal);
+  for (let attempt = 1; pending.has(vassal); attempt += 1) {
+    const spec = specs.get(vassal);
+    if (!spec) break;
+    try {
+      await client.call('attach', spec);
+      if (attempt > 1) log.info({ vassal, attempt }, 'it is attached to the router now');
+      break;
+    } catch (error) {
+      // A router that has ended is replaced, and its successor is told all.
+      if (client.isClosed) return;
+      const text = 'it cannot be attached to the router, trying until it can';
+      if (attempt === 1) log.warn({ vassal, error: messageOf(error) }, text);
+      await delay(clock, RETRY_MS);
+    }
   }
+  pending.delete(vassal);
 }
 
 function isAttached(spec: AttachRequest, peer: PeerReport | undefined): boolean {

@@ -43,6 +43,8 @@ export interface DescriptorRequest {
   readonly send: readonly number[];
   /** How many descriptors the answer must bring. */
   readonly expected: 0 | 1;
+  /** Told of the connection before anything is asked. */
+  readonly onConnect?: (socket: number) => void;
 }
 
 export interface DescriptorAnswer {
@@ -68,6 +70,7 @@ export async function askForDescriptor(
   let socket = -1;
   try {
     socket = connectUnix(request.path);
+    request.onConnect?.(socket);
     sendRequest(socket, request);
     const frame = await receiveFrame(socket, received, patience);
     return answerOf(frame, { expected: request.expected, received });

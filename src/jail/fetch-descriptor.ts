@@ -2,6 +2,8 @@
 import { closeSync } from 'node:fs';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import { ErrnoError } from '../linux/errno.ts';
+import { peerCredentials } from '../linux/peercred.ts';
+import { openPidfd } from '../linux/pidfd.ts';
 import { hasVnetHeader, tunName } from '../linux/tun.ts';
 import { askForDescriptor, type Patience, refusedRequest } from './ask-for-descriptor.ts';
 import { Refusal } from './connection.ts';
@@ -12,6 +14,8 @@ export interface FetchedTun {
   readonly fd: number;
   /** Name inside, as the kernel has it. */
   readonly interface: string;
+  /** Process descriptor of the init that it came from; belongs to the caller. */
+  readonly init: number;
 }
 
 /**
@@ -20,13 +24,21 @@ export interface FetchedTun {
  */
 export async function fetchTun(path: string, patience: Patience): Promise<FetchedTun> {
   const what = `fetch the tun of the init at ${path}`;
-  const request = { path, what, verb: VERB.FETCH, fields: [], send: [], expected: 1 } as const;
+  let init = -1;
+  const request = {
+    ...({ path, what, verb: VERB.FETCH, fields: [], send: [], expected: 1 } as const),
+    // Init answers after this, so it lives now, and the number is not that of a successor.
+    onConnect: (socket: number) => {
+      init = openPidfd(peerCredentials(socket).pid);
+    },
+  };
   try {
     const { fds } = await askForDescriptor(request, patience);
     // As many as were expected.
     const [fd = -1] = fds;
-    return { fd, interface: checkedName(fd, what) };
+    return { fd, interface: checkedName(fd, what), init };
   } catch (error) {
+    if (init >= 0) closeSync(init);
     throw error instanceof Refusal ? refusedRequest(what, error) : error;
   }
 }

@@ -15,8 +15,8 @@ export class RouterClient {
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
   #isClosed = false;
-  /** Called once when the connection has ended and close() was not called. */
-  onLoss: () => void = () => {};
+  /** Resolves when the connection has ended, whoever ended it. */
+  readonly closed: Promise<void>;
 
   /** Connects to router.sock; throws `not-reachable`. */
   static async connect(path: string): Promise<RouterClient> {
@@ -39,8 +39,18 @@ export class RouterClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('close', () => this.#lost());
+    this.closed = new Promise((resolve) => {
+      socket.on('close', () => {
+        this.#lost();
+        resolve();
+      });
+    });
     readLines(socket, (line) => this.#receive(line));
+  }
+
+  /** The router has ended, or close() was called: no answer comes any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Asks the router; rejects with its EmperorError, or `not-reachable` where it has ended. */
@@ -59,7 +69,6 @@ export class RouterClient {
   }
 
   close(): void {
-    this.onLoss = () => {};
     this.#socket.destroy();
   }
 
@@ -78,7 +87,6 @@ export class RouterClient {
     this.#isClosed = true;
     for (const { reject } of this.#pending.values()) reject(gone());
     this.#pending.clear();
-    this.onLoss();
   }
 }
 

@@ -4,10 +4,12 @@
  * to the disk. Rows are given by the control thread, and written by the packets' thread.
  *
  * File: 64 bytes of magic, then MAX_ROWS names of 64 bytes (a name of only NULs is a free row), then MAX_ROWS rows of
- * COLUMNS little-endian doubles. It is sparse: 192 bytes for each vassal that there ever was.
+ * COLUMNS little-endian doubles. All of its 12 MB are allocated in advance: a store into a hole of a file on a full
+ * disk would end the process. Where there is no room for it, the totals live in memory as long as the router does.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
-import { EmperorError } from '../base/errors.ts';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { EmperorError, messageOf } from '../base/errors.ts';
+import { allocateFile } from '../linux/allocate-file.ts';
 import { mapFile } from '../linux/mmap.ts';
 import { COLUMNS } from './counters.ts';
 import { MAX_PEERS } from './forwarding.ts';
@@ -24,31 +26,77 @@ export interface Ledger {
   readonly counters: Float64Array;
 }
 
-/** Maps the file, which is made where it is not there. Throws where it is something else. */
-export function openLedger(path: string): Ledger {
+/** Where the totals are: another thread has them by mapLedger(). */
+export type LedgerPlace =
+  | { readonly path: string; readonly memory: null }
+  | { readonly path: null; readonly memory: SharedArrayBuffer };
+
+export interface OpenLedger {
+  readonly ledger: Ledger;
+  readonly place: LedgerPlace;
+  /** Why totals are not kept in the file; null where they are. */
+  readonly fault: string | null;
+}
+
+/** Opens the file, which is made where it is not there; packets go on without it where that cannot be. */
+export function openLedger(path: string): OpenLedger {
+  try {
+    prepareFile(path);
+    const place = { path, memory: null };
+    return { ledger: mapLedger(place), place, fault: null };
+  } catch (error) {
+    const place = { path: null, memory: new SharedArrayBuffer(FILE_BYTES) };
+    const fault = error instanceof EmperorError ? error.message : cannot(path, messageOf(error));
+    return { ledger: mapLedger(place), place, fault };
+  }
+}
+
+/** The book at a place that openLedger() has told. */
+export function mapLedger({ path, memory }: LedgerPlace): Ledger {
+  const bytes = path === null ? memory : mapPath(path);
+  return {
+    names: Buffer.from(bytes, MAGIC_BYTES, MAX_ROWS * NAME_BYTES),
+    counters: new Float64Array(bytes, COUNTERS_AT, MAX_ROWS * COLUMNS),
+  };
+}
+
+/** Has the file as long as it must be, and all of it allocated. */
+function prepareFile(path: string): void {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   try {
     const { size } = fstatSync(fd);
-    if (size !== 0 && size !== FILE_BYTES) throw notOurs(path, `it has ${size} bytes`);
-    if (size === 0) ftruncateSync(fd, FILE_BYTES);
-    const memory = mapFile(fd, FILE_BYTES);
-    const magic = Buffer.from(memory, 0, MAGIC_BYTES);
-    if (size === 0) magic.write(MAGIC, 'latin1');
-    else if (!magic.toString('latin1').startsWith(MAGIC))
+    const magic = Buffer.alloc(MAGIC_BYTES);
+    readSync(fd, magic, 0, MAGIC_BYTES, 0);
+    // Only NULs: it is new, or a router had no room for it.
+    const isBlank = magic.every((byte) => byte === 0);
+    if (!isBlank && !magic.toString('latin1').startsWith(MAGIC)) {
       throw notOurs(path, 'it begins otherwise');
-    return {
-      names: Buffer.from(memory, MAGIC_BYTES, MAX_ROWS * NAME_BYTES),
-      counters: new Float64Array(memory, COUNTERS_AT, MAX_ROWS * COLUMNS),
-    };
+    }
+    if (!isBlank && size !== FILE_BYTES) throw notOurs(path, `it has ${size} bytes`);
+    allocateFile(fd, FILE_BYTES);
+    if (isBlank) writeSync(fd, MAGIC, 0, 'latin1');
   } finally {
     closeSync(fd);
   }
 }
 
+function mapPath(path: string): ArrayBuffer {
+  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    return mapFile(fd, FILE_BYTES);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function cannot(path: string, why: string): string {
+  return `Cannot count traffic in ${path}: ${why}`;
+}
+
 function notOurs(path: string, what: string): EmperorError {
   return new EmperorError(
     'conflict',
-    `Cannot count traffic in ${path}: ${what}, so it is no ledger of this version; move it away`,
+    cannot(path, `${what}, so it is no ledger of this version; move it away`),
   );
 }
 

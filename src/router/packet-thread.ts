@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { openEpoll } from '../linux/epoll.ts';
 import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
+import type { LedgerPlace } from './ledger.ts';
 import type { LoopMessage, LoopReport } from './packet-loop.ts';
 import type { PacketWorkerData } from './packet-worker.ts';
 
@@ -15,10 +16,11 @@ const WORKER = new URL(
 export class PacketThread {
   readonly #wake = openEventfd();
   readonly #worker: Worker;
+  readonly #onExit: () => void;
   /** Resolves when the loop runs; rejects if it cannot. */
   readonly ready: Promise<void>;
 
-  constructor(ledger: string, onReport: (report: LoopReport) => void) {
+  constructor(ledger: LedgerPlace, onReport: (report: LoopReport) => void) {
     const workerData: PacketWorkerData = { epoll: openEpoll(), wake: this.#wake, ledger };
     this.#worker = new Worker(WORKER, {
       workerData,
@@ -26,6 +28,9 @@ export class PacketThread {
       // Descriptors come and go by system calls that Node does not see.
       trackUnmanagedFds: false,
     });
+    // A worker that blocks in epoll_wait would keep process.exit waiting for ever.
+    this.#onExit = () => this.tell({ type: 'end' });
+    process.once('exit', this.#onExit);
     this.#worker.on('message', onReport);
     this.ready = new Promise((resolve, reject) => {
       this.#worker.once('message', () => resolve());
@@ -46,6 +51,7 @@ export class PacketThread {
   /** Ends it; all descriptors that it was given are closed. */
   async end(): Promise<void> {
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
+    process.removeListener('exit', this.#onExit);
     this.tell({ type: 'end' });
     await ended;
     closeSync(this.#wake);

@@ -12,7 +12,7 @@ import type { SelfTest } from './self-test.ts';
 import type { UwsgiDevice, UwsgiReport } from './uwsgi-service.ts';
 
 /** Bumped whenever a word below changes its meaning. */
-export const ROUTER_PROTOCOL = 2;
+export const ROUTER_PROTOCOL = 3;
 
 export interface RouterWelcome {
   readonly protocol: number;
@@ -20,6 +20,10 @@ export interface RouterWelcome {
   readonly device: string;
   /** True from the device's creation until `settled`. */
   readonly isNewDevice: boolean;
+  /** As the emperor that started it has said. */
+  readonly code: string;
+  /** Why totals are not kept in a file; null where they are. */
+  readonly ledgerFault: string | null;
 }
 
 export interface AttachRequest extends PeerSpec {

@@ -20,7 +20,9 @@ import { type Control, type Handlers, serveControl } from './control.ts';
 import { DenialTotals } from './denial-totals.ts';
 import { DenialsFile } from './denials-file.ts';
 import { HostTun } from './host-tun.ts';
-import { openLedger } from './ledger.ts';
+import { InitWatch } from './init-watch.ts';
+import { type OpenLedger, openLedger } from './ledger.ts';
+import type { LoopReport } from './packet-loop.ts';
 import { PacketThread } from './packet-thread.ts';
 import { type AttachRequest, ROUTER_PROTOCOL, type RouterAbout } from './protocol.ts';
 import { Router } from './router.ts';
@@ -41,6 +43,8 @@ export interface RouterProcessSetting {
   readonly say: (line: string) => void;
   /** Has the kernel cut packets, whatever it could do. */
   readonly isPlain: boolean;
+  /** Which code this is, for the emperor to compare. */
+  readonly code: string;
   readonly clock: Clock;
 }
 
@@ -48,6 +52,13 @@ export interface RouterProcessSetting {
 const FETCH_DEADLINE_MS = 5000;
 const UNTRIED: SelfTest = { mode: 'plain', reason: 'not tried yet' };
 const TOLD_PLAIN: SelfTest = { mode: 'plain', reason: 'the operator says so' };
+
+export interface PreparedRouter {
+  /** Opens the host's device and serves. */
+  begin(): Promise<void>;
+  /** Lets go of everything; with that, the process ends. */
+  abandon(): Promise<void>;
+}
 
 export class RouterProcess {
   readonly #setting: RouterProcessSetting;
@@ -57,40 +68,76 @@ export class RouterProcess {
   readonly #router: Router;
   readonly #denialsFile: DenialsFile;
   readonly #uwsgi: UwsgiService;
+  readonly #inits: InitWatch;
+  readonly #ledgerFault: string | null;
   readonly #queues = new Map<string, Promise<unknown>>();
   #packets: SelfTest = UNTRIED;
   /** What the kernel leaves to us, on all tuns alike. */
   #offload = 0;
   #control: Control | null = null;
 
-  /** Opens the host's device and serves; the process ends by the call `end`. */
-  static async start(setting: RouterProcessSetting): Promise<void> {
-    const { clock, device, launcher } = setting;
-    const patience = { poller: Poller.start(), clock, deadlineMs: FETCH_DEADLINE_MS };
-    const hostTun = await HostTun.open(device, {
-      ...{ launcher, patience },
-      create: () => createHostTun(device),
-    });
-    const thread = new PacketThread(setting.ledger, (report) => router.hear(report));
+  /** Loads what it needs, and touches nothing of the network yet. */
+  static async prepare(setting: RouterProcessSetting): Promise<PreparedRouter> {
+    const patience = {
+      poller: Poller.start(),
+      clock: setting.clock,
+      deadlineMs: FETCH_DEADLINE_MS,
+    };
+    const opened = openLedger(setting.ledger);
+    let hear: (report: LoopReport) => void = () => {};
+    const thread = new PacketThread(opened.place, (report) => hear(report));
     // Without it there is no router: ends the process, and the emperor starts another.
     thread.onFailure((error) => {
       throw error;
+    });
+    await thread.ready;
+    const listen = (listener: typeof hear) => {
+      hear = listener;
+    };
+    return {
+      begin: () => RouterProcess.#start(setting, { patience, opened, thread, listen }),
+      abandon: async () => {
+        await Promise.all([patience.poller.close(), thread.end()]);
+      },
+    };
+  }
+
+  /** The process ends by the call `end`. */
+  static async #start(
+    setting: RouterProcessSetting,
+    {
+      patience,
+      opened: { ledger, fault },
+      thread,
+      listen,
+    }: {
+      readonly patience: Patience;
+      readonly opened: OpenLedger;
+      readonly thread: PacketThread;
+      readonly listen: (hear: (report: LoopReport) => void) => void;
+    },
+  ): Promise<void> {
+    const { clock, device, launcher } = setting;
+    if (fault !== null) setting.say(`${fault}; totals are lost when the router ends`);
+    const hostTun = await HostTun.open(device, {
+      ...{ launcher, patience },
+      create: () => createHostTun(device),
     });
     const { denials: path, say } = setting;
     const denialsFile = new DenialsFile({ path, clock, say });
     const denials = new DenialTotals(denialsFile.read());
     const router = new Router({
-      ledger: openLedger(setting.ledger),
+      ledger,
       denials,
       tell: (message) => thread.tell(message),
     });
-    await thread.ready;
+    listen((report) => router.hear(report));
     router.attachHost(hostTun.fd);
     denialsFile.keep(() => denials.settle());
     const ownersFile = join(dirname(setting.ledger), 'uwsgi-owners.json');
     const uwsgi = new UwsgiService({ launcher, patience, ownersFile, denials });
     const self = new RouterProcess(setting, {
-      ...{ patience, hostTun, thread, router, denialsFile, uwsgi },
+      ...{ patience, hostTun, thread, router, denialsFile, uwsgi, ledgerFault: fault },
     });
     self.#control = await serveControl(setting.socket, self.#handlers());
   }
@@ -104,6 +151,7 @@ export class RouterProcess {
       readonly router: Router;
       readonly denialsFile: DenialsFile;
       readonly uwsgi: UwsgiService;
+      readonly ledgerFault: string | null;
     },
   ) {
     this.#setting = setting;
@@ -113,6 +161,8 @@ export class RouterProcess {
     this.#router = parts.router;
     this.#denialsFile = parts.denialsFile;
     this.#uwsgi = parts.uwsgi;
+    this.#ledgerFault = parts.ledgerFault;
+    this.#inits = new InitWatch(parts.patience.poller, (name) => this.#router.detach(name));
   }
 
   #handlers(): Handlers {
@@ -123,6 +173,8 @@ export class RouterProcess {
         pid: process.pid,
         device: this.#setting.device,
         isNewDevice: this.#hostTun.isNew,
+        code: this.#setting.code,
+        ledgerFault: this.#ledgerFault,
       }),
       settled: () => this.#settle(),
       keep: () => nothing(this.#hostTun.keep()),
@@ -134,8 +186,12 @@ export class RouterProcess {
       attach: (request) => this.#inOrder(request.name, () => this.#attach(request)),
       rules: ({ name, rules }) =>
         this.#inOrder(name, async () => nothing(router.setRules(name, rules))),
-      detach: ({ name }) => this.#inOrder(name, async () => nothing(router.detach(name))),
-      forget: ({ name }) => this.#inOrder(name, async () => nothing(router.forget(name))),
+      detach: ({ name }) => this.#inOrder(name, async () => this.#detach(name)),
+      forget: ({ name }) =>
+        this.#inOrder(name, async () => {
+          this.#detach(name);
+          return nothing(router.forget(name));
+        }),
       peers: () => router.peers(),
       about: () => this.#about(),
       status: () => ({
@@ -182,14 +238,22 @@ export class RouterProcess {
   }
 
   async #attach({ init, ...spec }: AttachRequest): Promise<null> {
-    const { fd } = await fetchTun(init, this.#patience);
+    const fetched = await fetchTun(init, this.#patience);
     try {
-      setOffload(fd, this.#offload);
-      this.#router.attach(spec, fd);
+      setOffload(fetched.fd, this.#offload);
+      this.#router.attach(spec, fetched.fd);
     } catch (error) {
-      closeSync(fd);
+      closeSync(fetched.fd);
+      closeSync(fetched.init);
       throw error;
     }
+    this.#inits.watch(spec.name, fetched.init);
+    return null;
+  }
+
+  #detach(name: string): null {
+    this.#inits.forget(name);
+    this.#router.detach(name);
     return null;
   }
 
@@ -200,6 +264,7 @@ export class RouterProcess {
     // After the answer has gone; with the last thing closed the process ends.
     this.#setting.clock.after(0, () => {
       this.#control?.close();
+      this.#inits.close();
       this.#patience.poller.close();
       void this.#thread.end();
     });

@@ -196,8 +196,12 @@ describe('the address of a tun', () => {
 });
 
 /** The tun of `jail` as a router gets it. */
-const fetch = (jail: TestJail) =>
-  fetchTun(socketOf(w, jail.plan.name), { poller, clock: systemClock, deadlineMs: 5000 });
+async function fetch(jail: TestJail): Promise<{ readonly fd: number; readonly interface: string }> {
+  const patience = { poller, clock: systemClock, deadlineMs: 5000 };
+  const { init, ...tun } = await fetchTun(socketOf(w, jail.plan.name), patience);
+  closeSync(init);
+  return tun;
+}
 
 /** The source address of the next packet of IPv4 in `fd`. */
 async function nextSource(fd: number): Promise<string> {

@@ -30,11 +30,13 @@ export class Remains {
     return [...new Set([...launchers, ...this.routers(), ...members])].filter(isAlive);
   }
 
-  /** Routers of this network namespace. */
+  /** Routers of this network namespace, without spares, which end with the emperor. */
   routers(): readonly number[] {
     const net = `net:[${statSync(`/run/netns/${this.#options.netns}`).ino}]`;
     return allPids().filter(
-      (pid) => /^emperor-router |router\/main\.js/.test(commandOf(pid)) && namespaceOf(pid) === net,
+      (pid) =>
+        /^emperor-router |router\/main\.js(?! --spare)/.test(commandOf(pid)) &&
+        namespaceOf(pid) === net,
     );
   }
 

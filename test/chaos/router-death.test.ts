@@ -1,0 +1,242 @@
+/** Deaths: of the router, the emperor, the launcher, and of vassals that nobody but the router hears of. */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RouterClient } from '../../src/router/client.ts';
+import { NetworkWorld } from '../support/network-world.ts';
+import { isAlive } from '../support/proc.ts';
+import { readIfThere } from '../support/remains.ts';
+import { until } from '../support/wait.ts';
+
+const DEVICE = 'tuntap-device = uwsgi0';
+const HOST = '10.77.0.1';
+const MAIN = resolve(import.meta.dirname, '../../dist/router/main.js');
+
+let w: NetworkWorld;
+beforeAll(async () => {
+  w = new NetworkWorld(() => ({ router: true }));
+  await w.emperor.start();
+  for (const name of ['anna', 'bert']) await w.vassal(name, DEVICE);
+});
+afterAll(() => w.close());
+
+const socket = () => join(w.emperor.directory, 'run/router.sock');
+
+async function peers(): Promise<readonly string[]> {
+  const client = await RouterClient.connect(socket());
+  try {
+    return (await client.call('peers', null)).map(({ name }) => name).sort();
+  } finally {
+    client.close();
+  }
+}
+
+/** Tuns that a process holds. */
+function tunsOf(pid: number): number {
+  const directory = `/proc/${pid}/fdinfo`;
+  const texts = readdirSync(directory).map((fd) => readIfThere(join(directory, fd)));
+  return texts.filter((text) => /^iff:/m.test(text)).length;
+}
+
+/** Init of a vassal. */
+function initOf(name: string): number {
+  const { pid } = w.emperor.status(name);
+  if (pid === null) throw new Error(`${name} does not run`);
+  return pid;
+}
+
+function kill(pid: number | null): void {
+  // 0 would be this test itself.
+  if (!pid) throw new Error('there is none to be killed');
+  process.kill(pid, 'SIGKILL');
+}
+
+async function killRouter(): Promise<void> {
+  const before = w.emperor.routerPid;
+  kill(before);
+  await until('there is another router', () => ![0, before].includes(w.emperor.routerPid));
+}
+
+function reaches(place: string, address: string): Promise<true> {
+  return until(`${address} answers ${place}`, async () => {
+    const { status } = await w.run(place, 'ping', '-c1', '-W1', address);
+    return status === 0;
+  });
+}
+
+const deviceIndex = () => w.ip('-o', 'link', 'show', 'emperor0').split(':')[0];
+
+/** Pings a hundred times a second as long as `act` takes; resolves to how many were lost. */
+async function lostMeanwhile(address: string, act: () => Promise<void>): Promise<number> {
+  const args = ['netns', 'exec', w.emperor.netns, 'ping', '-q', '-i0.01', '-W1', address];
+  const ping = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  ping.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  const ended = new Promise((done) => ping.once('close', done));
+  try {
+    await act();
+  } finally {
+    ping.kill('SIGINT');
+    await ended;
+  }
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
+  expect(Number(sent)).toBeGreaterThan(50);
+  // The last one may still have been on its way.
+  return Math.max(0, Number(sent) - Number(received) - 1);
+}
+
+describe('a router that is killed', () => {
+  const BLOCKS = 150;
+  const BLOCK_BYTES = 100_000;
+  const SENDER = `
+import socket, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(('${HOST}', 7000))
+listener.listen()
+print('ready', flush=True)
+connection, _ = listener.accept()
+for block in range(${BLOCKS}):
+    connection.sendall(bytes([block]) * ${BLOCK_BYTES})
+    time.sleep(0.02)
+`;
+  const RECEIVER = `
+import socket, hashlib
+connection = socket.create_connection(('${HOST}', 7000))
+digest = hashlib.sha256()
+while data := connection.recv(65536):
+    digest.update(data)
+print(digest.hexdigest())
+`;
+
+  test('under a TCP connection costs it no byte', async () => {
+    const args = ['netns', 'exec', w.emperor.netns, 'python3', '-c', SENDER];
+    const sender = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((ready) => sender.stdout.once('data', ready));
+    const received = w.tell('anna', 'run', { argv: ['python3', '-c', RECEIVER], timeout: 30 });
+    let isDone = false;
+    void received.finally(() => {
+      isDone = true;
+    });
+    await until('it flows', async () => (await w.trafficOf('anna')).rxBytes > BLOCK_BYTES);
+    let kills = 0;
+    for (; kills < 3 && !isDone; kills += 1) {
+      await killRouter();
+      await until('all are back', async () => (await peers().catch(() => [])).length === 2);
+    }
+    expect(kills).toBeGreaterThan(1);
+    const digest = createHash('sha256');
+    for (let block = 0; block < BLOCKS; block += 1) digest.update(Buffer.alloc(BLOCK_BYTES, block));
+    expect((await received).output.trim()).toBe(digest.digest('hex'));
+  });
+
+  test('keeps its device, its totals, and no more tuns than vassals', async () => {
+    const index = deviceIndex();
+    const { rxBytes } = await w.trafficOf('anna');
+    await killRouter();
+    await reaches('anna', HOST);
+    expect(deviceIndex()).toBe(index);
+    expect((await w.trafficOf('anna')).rxBytes).toBeGreaterThanOrEqual(rxBytes);
+    expect(await peers()).toEqual(['anna', 'bert']);
+    expect(tunsOf(w.emperor.routerPid)).toBe(3);
+  });
+
+  test('is back for all while an init hangs, and for that one once it answers', async () => {
+    const init = initOf('bert');
+    process.kill(init, 'SIGSTOP');
+    try {
+      await killRouter();
+      await reaches('anna', HOST);
+      await w.vassal('carl', DEVICE);
+      await reaches('carl', HOST);
+      expect(await peers()).toEqual(['anna', 'carl']);
+    } finally {
+      process.kill(init, 'SIGCONT');
+    }
+    await until('bert is attached', async () => (await peers()).includes('bert'));
+    await reaches('bert', HOST);
+  });
+});
+
+describe('an emperor that is killed', () => {
+  test('and started again stops no packet, and has nobody attached anew', async () => {
+    const router = w.emperor.routerPid;
+    const names = await peers();
+    const lost = await lostMeanwhile(w.addressOf('anna'), async () => {
+      await w.emperor.signal('SIGKILL');
+      await w.emperor.start();
+    });
+    expect(lost).toBe(0);
+    expect(w.emperor.routerPid).toBe(router);
+    expect(await peers()).toEqual(names);
+  });
+
+  test('leaves a router that lets go of vassals that end meanwhile', async () => {
+    const init = initOf('bert');
+    const tuns = tunsOf(w.emperor.routerPid);
+    await w.emperor.signal('SIGKILL');
+    kill(init);
+    await until('bert is detached', async () => !(await peers()).includes('bert'));
+    await until('its tun is closed', () => tunsOf(w.emperor.routerPid) === tuns - 1);
+    await w.emperor.start();
+    await until('bert is back', async () => (await peers()).includes('bert'));
+    await w.ready('bert');
+    await reaches('bert', HOST);
+  });
+
+  test('leaves no spare router', async () => {
+    const spares = () =>
+      readdirSync('/proc').filter((pid) => {
+        try {
+          const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+          const net = readlinkSync(`/proc/${pid}/ns/net`);
+          const own = readlinkSync(`/proc/${w.emperor.routerPid}/ns/net`);
+          return command.startsWith('emperor-router-spare') && net === own;
+        } catch {
+          return false;
+        }
+      });
+    await until('there is a spare', () => spares().length === 1);
+    await w.emperor.signal('SIGKILL');
+    await until('it has ended', () => spares().length === 0);
+    await w.emperor.start();
+  });
+});
+
+test('A launcher and then a router that are killed leave the device as it is', async () => {
+  const index = deviceIndex();
+  const { pid } = w.emperor.stats().launcher;
+  kill(pid);
+  await until('there is another launcher', () => {
+    const now = w.emperor.stats().launcher.pid;
+    return now !== null && now !== pid && isAlive(now);
+  });
+  await until('it keeps the device', () => tunsOf(w.emperor.stats().launcher.pid ?? 0) > 0);
+  await killRouter();
+  await reaches('anna', HOST);
+  expect(deviceIndex()).toBe(index);
+});
+
+test('A router of other code is replaced by an emperor that starts, and the device stays', async () => {
+  const index = deviceIndex();
+  await w.emperor.signal('SIGKILL');
+  kill(w.emperor.routerPid);
+  await until('it is gone', () => w.emperor.routerPid === 0);
+  const path = (name: string) => join(w.emperor.directory, name);
+  const words = [
+    ...['--device', 'emperor0', '--socket', path('run/router.sock')],
+    ...['--launcher', path('run/launcher.sock'), '--code', 'older'],
+    ...['--ledger', path('state/traffic.ledger'), '--denials', path('state/denials.json')],
+  ];
+  const command = ['netns', 'exec', w.emperor.netns, process.execPath, MAIN, ...words];
+  const older = spawn('ip', command, { stdio: 'ignore' });
+  await until('it serves', () => peers().catch(() => null));
+  await w.emperor.start();
+  await until('it has ended', () => older.exitCode !== null);
+  await reaches('anna', HOST);
+  expect(deviceIndex()).toBe(index);
+});
