@@ -13,12 +13,10 @@ import { Router } from '../../dist/router/router.js';
 const count = Number(process.argv[2]);
 const directory = mkdtempSync(join(tmpdir(), 'idle-peers-'));
 const path = join(directory, 'ledger');
-const thread = new PacketThread(path, (report) => router.hear(report));
-const router = new Router({
-  ledger: openLedger(path),
-  denials: new DenialTotals([]),
-  tell: (message) => thread.tell(message),
-});
+const { ledger, place } = openLedger(path);
+const thread = new PacketThread(place, (report) => router.hear(report));
+const denials = new DenialTotals([]);
+const router = new Router({ ledger, denials, tell: (message) => thread.tell(message) });
 await thread.ready;
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 say({ rss: process.memoryUsage.rss() });

@@ -1,12 +1,12 @@
 /** Deaths: of the router, the emperor, the launcher, and of vassals that nobody but the router hears of. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RouterClient } from '../../src/router/client.ts';
 import { NetworkWorld } from '../support/network-world.ts';
-import { isAlive } from '../support/proc.ts';
+import { allPids, commandOf, isAlive } from '../support/proc.ts';
 import { readIfThere } from '../support/remains.ts';
 import { until } from '../support/wait.ts';
 
@@ -84,7 +84,7 @@ async function lostMeanwhile(address: string, act: () => Promise<void>): Promise
     await ended;
   }
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
-  expect(Number(sent)).toBeGreaterThan(50);
+  expect(Number(sent)).toBeGreaterThan(15);
   // The last one may still have been on its way.
   return Math.max(0, Number(sent) - Number(received) - 1);
 }
@@ -189,17 +189,13 @@ describe('an emperor that is killed', () => {
   });
 
   test('leaves no spare router', async () => {
+    const own = statSync(`/run/netns/${w.emperor.netns}`).ino;
     const spares = () =>
-      readdirSync('/proc').filter((pid) => {
-        try {
-          const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-          const net = readlinkSync(`/proc/${pid}/ns/net`);
-          const own = readlinkSync(`/proc/${w.emperor.routerPid}/ns/net`);
-          return command.startsWith('emperor-router-spare') && net === own;
-        } catch {
-          return false;
-        }
-      });
+      allPids().filter(
+        (pid) =>
+          commandOf(pid).startsWith('emperor-router-spare') &&
+          statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino === own,
+      );
     await until('there is a spare', () => spares().length === 1);
     await w.emperor.signal('SIGKILL');
     await until('it has ended', () => spares().length === 0);
