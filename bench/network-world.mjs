@@ -56,6 +56,11 @@ export class NetworkWorld extends World {
   constructor() {
     super();
     this.outside = `${this.netns}-world`;
+    this.programs = new Set();
+    // After a Ctrl-C, too.
+    process.once('exit', () => {
+      for (const { pid } of this.programs) process.kill(-pid, 'SIGKILL');
+    });
     /** uWSGI's processes by namespace; none where it is not installed. */
     this.uwsgi = {};
     appendFileSync(
@@ -116,8 +121,11 @@ address6 = ${OURS6[name]}
   /** Starts something in a namespace; `text` is what it has said. */
   begin(place, command) {
     const [file, ...args] = this.within(place, command);
-    const program = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // In a group of its own: uWSGI's router is a child of what is started.
+    const program = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     program.text = '';
+    this.programs.add(program);
+    program.once('close', () => this.programs.delete(program));
     for (const stream of [program.stdout, program.stderr]) {
       stream.on('data', (chunk) => {
         program.text += chunk;
@@ -126,22 +134,26 @@ address6 = ${OURS6[name]}
     return program;
   }
 
-  /** Ends what begin() started. */
+  /** Ends what begin() started, with its children. */
   async end(program) {
-    if (!isRunning(program)) return;
+    const hasEnded = !isRunning(program);
     const ended = new Promise((done) => program.once('exit', done));
-    program.kill('SIGKILL');
-    await ended;
+    try {
+      process.kill(-program.pid, 'SIGKILL');
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+    if (!hasEnded) await ended;
   }
 
-  /** What the router has done: nanoseconds of CPU, and packets that it has forwarded. */
+  /** What the router has done: nanoseconds of CPU, and packets and bytes that it has forwarded. */
   async routerWork() {
     const { pid, traffic } = await this.router.call('status', null);
     const spentBy = (task) =>
       Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]);
     const cpuNs = readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + spentBy(task), 0);
-    const packets = Object.values(traffic).reduce((sum, { rxPackets }) => sum + rxPackets, 0);
-    return { cpuNs, packets };
+    const total = (what) => Object.values(traffic).reduce((sum, one) => sum + one[what], 0);
+    return { cpuNs, packets: total('rxPackets'), bytes: total('rxBytes') };
   }
 
   /** Gives the router other chains, of texts as they stand in emperor.ini, which itself takes 64 KB at most. */
