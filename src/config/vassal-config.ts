@@ -9,8 +9,8 @@ import { Budget } from './budget.ts';
 import { Findings, wholeFile } from './diagnose.ts';
 import { type IncludeReader, readDocument } from './document.ts';
 import type { EmperorConfig } from './emperor-config.ts';
-import { judgeDaemons } from './judge-daemons.ts';
 import { judgeVassalNetwork } from './judge-network.ts';
+import { judgeProcesses } from './judge-processes.ts';
 import { type Line, madeLine, type Trust, valuePlaceOf } from './line.ts';
 import { IGNORED_KEYS, VASSAL_KEYS } from './options/directives.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
@@ -73,7 +73,7 @@ export function resolveVassal(source: VassalSource): ResolvedVassal {
     const all = layers.flatMap((layer) => layer.lines);
     const judged = { ...work, file: source.file, lines: all };
     judgeVassalNetwork(fields, source.emperor, judged);
-    judgeDaemons(fields, judged);
+    judgeProcesses(fields, judged);
   }
   const vassal =
     fields && distro !== undefined && !work.findings.hasErrors

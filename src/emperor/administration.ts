@@ -336,7 +336,7 @@ export class Administration implements Governor {
     const entry = this.#realm.entries.get(name);
     return {
       state: vassal.state,
-      isReady: vassal.state === 'running',
+      isReady: vassal.isReady,
       isApplied: vassal.isApplied && hasBegun(vassal),
       isHeld: vassal.isHeld,
       sha256: entry?.onDisk?.sha256 ?? null,

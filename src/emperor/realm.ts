@@ -27,6 +27,7 @@ export type RealmHost = Omit<
   VassalHost,
   | 'planJail'
   | 'commandLine'
+  | 'readyOf'
   | 'daemonLine'
   | 'onDaemonFailure'
   | 'connectorOf'
@@ -94,6 +95,7 @@ export class Realm {
       endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
+      readyOf: (vassal) => this.surroundings.readyOf(vassal),
       daemonLine: (vassal, daemon) => this.surroundings.daemonLine(vassal, daemon),
       onDaemonFailure: ({ name }, { label, reason }) =>
         this.events.add('daemon-failed', { vassal: name, label, message: reason }),

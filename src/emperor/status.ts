@@ -28,7 +28,7 @@ export function statusOf(source: StatusSource): VassalStatus {
     pid: vassal.jail?.pid ?? null,
     generation: vassal.applied?.generation ?? 0,
     startedAt: iso(vassal.jail?.startedAtMs ?? null),
-    ready: vassal.state === 'running',
+    ready: vassal.isReady,
     distro: config?.distro ?? null,
     hostname: config?.hostname ?? null,
     uid: source.identity?.uid ?? null,

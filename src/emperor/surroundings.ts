@@ -6,10 +6,11 @@ import { join, resolve } from 'node:path';
 import type { Leaves } from '../cgroup/membership.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { Daemon } from '../config/kinds/daemons.ts';
+import type { Ready } from '../config/kinds/ready.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
 import { hostNameServers } from '../network/resolv.ts';
-import type { CommandLine } from '../vassal/command-process.ts';
+import type { MainLine } from '../vassal/command-process.ts';
 import type { DaemonLine } from '../vassal/daemon-process.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { DistroCache } from './distro-cache.ts';
@@ -89,10 +90,29 @@ export class SurroundingsMaker {
   }
 
   /** The command as init starts it; null for an idle vassal. */
-  commandLine(config: VassalConfig): CommandLine | null {
+  commandLine(config: VassalConfig): MainLine | null {
     if (!config.command) return null;
     const { cwd, env } = this.of(config);
-    return { argv: config.command, cwd, env };
+    // An older emperor's record may lack them.
+    const { ready = null, watchdogMs = null } = config;
+    const isTold = ready?.how === 'notify' || ready?.how === 'fd';
+    const more = [
+      ...(ready?.how === 'fd' ? ['READY_FD=3'] : []),
+      ...(watchdogMs === null ? [] : [`WATCHDOG_USEC=${watchdogMs * 1000}`]),
+    ];
+    return {
+      argv: config.command,
+      cwd,
+      env: [...env, ...more],
+      ...(isTold ? { notify: ready.how } : {}),
+      ...(watchdogMs === null ? {} : { watchdogMs }),
+    };
+  }
+
+  /** How it shows that it is ready, a path as its processes see it. */
+  readyOf({ ready = null, ...config }: VassalConfig): Ready | null {
+    if (ready?.how !== 'path') return ready;
+    return { ...ready, path: resolve(this.#innerHomeOf(config), ready.path) };
   }
 
   /** A daemon as init starts it. */
@@ -113,7 +133,7 @@ export class SurroundingsMaker {
   }
 
   /** Its home as its processes see it. */
-  #innerHomeOf(config: VassalConfig): string {
+  #innerHomeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {
     return this.#isJailed() ? `/home/${config.name}` : this.#homeOf(config);
   }
 
@@ -141,7 +161,7 @@ export class SurroundingsMaker {
     return shellOf(this.#distros.look(join(this.#emperor().distrosDirectory, config.distro)));
   }
 
-  #homeOf(config: VassalConfig): string {
+  #homeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {
     return config.home ?? join(this.#emperor().homesDirectory, config.name);
   }
 }

@@ -4,6 +4,7 @@ import {
   MAX_FRAME,
   MOUNT,
   NAMESPACE,
+  NOTIFY,
   OP,
   PROTOCOL_VERSION,
   STATE,
@@ -12,7 +13,7 @@ import {
   VERB,
 } from './wire.ts';
 
-const TABLES = { VERB, TAG, STDIO, STATE, OP, MOUNT, EXACT, NAMESPACE } as const;
+const TABLES = { VERB, TAG, STDIO, NOTIFY, STATE, OP, MOUNT, EXACT, NAMESPACE } as const;
 
 /** The header's text; every name of a table becomes TABLE_NAME. */
 export function wireHeader(): string {

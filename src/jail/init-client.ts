@@ -18,7 +18,7 @@ import {
 import { type Field, type Fields, type Frame, FrameError } from './frames.ts';
 import type { JailPlan } from './plan.ts';
 import { stepFailure } from './step-failure.ts';
-import { STATE, STDIO, TAG, VERB } from './wire.ts';
+import { NOTIFY, STATE, STDIO, TAG, VERB } from './wire.ts';
 
 export type InitState = 'gate' | 'running' | 'stopping';
 
@@ -50,6 +50,10 @@ export interface StartRequest {
   /** All of its environment, `NAME=value`. */
   readonly env: readonly string[];
   readonly cwd: string;
+  /** How it says that it is ready; missing, it does not. */
+  readonly notify?: 'notify' | 'fd';
+  /** So long it may be silent. */
+  readonly watchdogMs?: number;
 }
 
 export interface AdoptRequest extends Pick<StartRequest, 'slot' | 'kind' | 'label'> {
@@ -66,6 +70,16 @@ export interface SlotExit extends ExitStatus {
   readonly pid: number;
 }
 
+/** What a process says of itself, or does not. */
+export interface SlotNotice {
+  readonly slot: bigint;
+  readonly what: 'ready' | 'silent';
+}
+
+export type SlotEvent =
+  | { readonly kind: 'exit'; readonly exit: SlotExit }
+  | { readonly kind: 'notice'; readonly notice: SlotNotice };
+
 /** A process that init started, alive or ended and not yet acknowledged. */
 export interface SlotEntry {
   readonly slot: bigint;
@@ -77,6 +91,8 @@ export interface SlotEntry {
   /** null once it has ended. */
   readonly startedAtMs: number | null;
   readonly exit: SlotExit | null;
+  /** It has said so. */
+  readonly isReady: boolean;
 }
 
 /** A process could not be started; `errno` tells "not found" (ENOENT) from "not executable" (EACCES). */
@@ -90,18 +106,16 @@ export class StartError extends EmperorError {
 }
 
 export class InitClient {
-  readonly #connection: Connection<SlotExit>;
+  readonly #connection: Connection<SlotEvent>;
 
-  private constructor(connection: Connection<SlotExit>) {
+  private constructor(connection: Connection<SlotEvent>) {
     this.#connection = connection;
   }
 
   /** Connects to an init.sock, whose path may be of any length; throws `not-reachable`. */
   static async connect(path: string, options: ConnectionOptions = {}): Promise<InitClient> {
     const peer = `the init at ${path}`;
-    const readEvent = (frame: Frame) =>
-      frame.verb === VERB.EXITED ? slotExitOf(frame.fields) : null;
-    return new InitClient(await Connection.connect(path, { ...options, peer, readEvent }));
+    return new InitClient(await Connection.connect(path, { ...options, peer, readEvent: eventOf }));
   }
 
   /** Asks who it is; with `subscribe` exits are reported from then on. */
@@ -213,9 +227,14 @@ export class InitClient {
     await this.#tell('stop it', VERB.STOP, [[TAG.GRACE_MS, options.graceMs], ...signal]);
   }
 
-  /** Exits that came before there was a listener are kept for the first one. */
-  onExit(listener: (exit: SlotExit) => void): void {
+  /** Events that came before there was a listener are kept for the first one. */
+  onEvent(listener: (event: SlotEvent) => void): void {
     this.#connection.onEvent(listener);
+  }
+
+  /** As onEvent(), for exits alone. */
+  onExit(listener: (exit: SlotExit) => void): void {
+    this.onEvent((event) => event.kind === 'exit' && listener(event.exit));
   }
 
   /** Called once when the connection has ended, at once if it has already. */
@@ -254,7 +273,14 @@ function startFields(request: StartRequest): readonly Field[] {
     ...request.env.map((one): Field => [TAG.ENV, one]),
     [TAG.CWD, request.cwd],
     [TAG.STDIO, STDIO.LOG],
+    [TAG.NOTIFY, notifyOf(request)],
+    [TAG.WATCHDOG_MS, request.watchdogMs ?? 0],
   ];
+}
+
+function notifyOf({ notify }: StartRequest): number {
+  if (notify === undefined) return NOTIFY.NONE;
+  return notify === 'fd' ? NOTIFY.FD : NOTIFY.SOCKET;
 }
 
 function startFailure(request: StartRequest, { errno, detail }: Refusal): string {
@@ -332,7 +358,15 @@ function entryOf(fields: Fields): SlotEntry {
     argv: fields.texts(TAG.ARG),
     startedAtMs: isEnded ? null : fields.number(TAG.TIME_MS),
     exit: isEnded ? slotExitOf(fields) : null,
+    isReady: fields.optional(TAG.READY, (one) => one.number(TAG.READY) === 1, false),
   };
+}
+
+function eventOf({ verb, fields }: Frame): SlotEvent | null {
+  if (verb === VERB.EXITED) return { kind: 'exit', exit: slotExitOf(fields) };
+  if (verb !== VERB.NOTICED) return null;
+  const what = fields.number(TAG.READY) === 1 ? 'ready' : 'silent';
+  return { kind: 'notice', notice: { slot: fields.bigint(TAG.SLOT), what } };
 }
 
 function slotExitOf(fields: Fields): SlotExit {

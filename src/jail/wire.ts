@@ -28,7 +28,7 @@ export const VERB = {
   // init
   GO: 16, // pivot, drop, run → OK or ERROR (STEP ERRNO DETAIL), then init ends
   META: 17, // GENERATION HASH: what HELLO reports from now on → OK
-  START: 18, // SLOT KIND LABEL ARG… ENV… CWD STDIO → STARTED or ERROR
+  START: 18, // SLOT KIND LABEL ARG… ENV… CWD STDIO NOTIFY WATCHDOG_MS → STARTED or ERROR
   SIGNAL: 19, // SLOT SIGNAL → OK
   RESIZE: 20, // SLOT ROWS COLUMNS → OK
   STOP: 21, // GRACE_MS SIGNAL: end everything, then init itself → OK, then EOF
@@ -47,6 +47,7 @@ export const VERB = {
   STARTED: 69, // SLOT PID (+ descriptors for STDIO pipes: stdin, stdout, stderr; for tty: the master)
   // events
   EXITED: 96, // launcher: NAME PID STATUS …; init: SLOT KIND LABEL PID STATUS …
+  NOTICED: 100, // SLOT READY: 1, it says that it is ready; 0, it was silent for its watchdog's time (told again each time)
 } as const;
 
 export const TAG = {
@@ -97,6 +98,9 @@ export const TAG = {
   ADDRESS6: 45,
   GATEWAY: 46, // without prefix
   GATEWAY6: 47,
+  NOTIFY: 52, // see NOTIFY
+  WATCHDOG_MS: 53, // as long it may be silent; missing: for ever
+  READY: 54, // in an ENTRY of LISTED: 1, it has said so
   TERMINAL: 60, // START with a TTY: struct termios, how the caller's own terminal is set
 } as const;
 
@@ -105,6 +109,13 @@ export const STDIO = {
   LOG: 0, // stdin /dev/null; stdout, stderr to the vassal's log under LABEL
   PIPES: 1, // three pipes, whose other ends go with STARTED
   TTY: 2, // a new pty of the vassal's devpts, whose master goes with STARTED
+} as const;
+
+/** How a started process says that it is ready. With a watchdog it has the socket in any case. */
+export const NOTIFY = {
+  NONE: 0,
+  SOCKET: 1, // READY=1 as a datagram to $NOTIFY_SOCKET (sd_notify(3))
+  FD: 2, // a line end on descriptor 3
 } as const;
 
 /** State of an init or of a slot. */

@@ -3,7 +3,7 @@
  * whether it is started again is vassal.ts's business.
  */
 import type { Clock } from '../base/clock.ts';
-import type { InitClient, SlotEntry, SlotExit } from '../jail/init-client.ts';
+import type { InitClient, SlotEntry, SlotExit, StartRequest } from '../jail/init-client.ts';
 
 /** How a command is started inside. */
 export interface CommandLine {
@@ -11,6 +11,9 @@ export interface CommandLine {
   readonly env: readonly string[];
   readonly cwd: string;
 }
+
+/** The command itself, and what it says of itself. */
+export type MainLine = CommandLine & Pick<StartRequest, 'notify' | 'watchdogMs'>;
 
 const KIND = 'command';
 const SIGKILL = 9;
@@ -57,7 +60,7 @@ export class CommandProcess {
   }
 
   /** Throws a StartError. */
-  async start(init: InitClient, line: CommandLine): Promise<void> {
+  async start(init: InitClient, line: MainLine): Promise<void> {
     const slot = this.#nextSlot;
     this.#nextSlot += 1n;
     this.#slot = slot;

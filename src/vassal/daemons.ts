@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import { daemonsOf } from '../config/judge-daemons.ts';
+import { daemonsOf } from '../config/judge-processes.ts';
 import { type Daemon, plainDaemon } from '../config/kinds/daemons.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import type { SlotEntry, SlotExit } from '../jail/init-client.ts';

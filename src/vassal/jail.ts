@@ -11,7 +11,7 @@ import { delay } from '../base/clock.ts';
 import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Leaves, Membership } from '../cgroup/membership.ts';
-import { InitClient, type SlotExit, type Welcome } from '../jail/init-client.ts';
+import { InitClient, type SlotEvent, type Welcome } from '../jail/init-client.ts';
 import type { LauncherClient } from '../jail/launcher-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { openPidfd, signalPidfd } from '../linux/pidfd.ts';
@@ -54,14 +54,16 @@ export class Jail {
   readonly init: InitClient;
   /** Wall clock; 0 until init has been greeted. */
   startedAtMs = 0;
+  /** Of all its processes; of an adopted one by the word of its init. */
+  uid = -1;
   readonly #host: JailHost;
   readonly #pidfd: number;
   readonly #died: Promise<void>;
   #isDead = false;
   #isReleased = false;
 
-  /** Called for each exit of a process inside. */
-  onExit: (exit: SlotExit) => void = () => {};
+  /** Called for each exit of a process inside, and for what it says of itself. */
+  onEvent: (event: SlotEvent) => void = () => {};
   /** Called once when init has ended, whoever ended it. */
   onDeath: () => void = () => {};
 
@@ -84,7 +86,7 @@ export class Jail {
         this.onDeath();
       });
     });
-    this.init.onExit((exit) => this.onExit(exit));
+    this.init.onEvent((event) => this.onEvent(event));
     this.init.onClose(() => this.#lost());
   }
 
@@ -127,6 +129,7 @@ export class Jail {
   ): Jail {
     const jail = new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
     jail.startedAtMs = found.welcome.startedAtMs;
+    jail.uid = found.welcome.uid;
     return jail;
   }
 
@@ -149,6 +152,7 @@ export class Jail {
       // Who it is is known from the launcher, so both may go at once.
       const [welcome] = await Promise.all([greeting, init.go(plan)]);
       jail.startedAtMs = welcome.startedAtMs;
+      jail.uid = uidOf(plan);
       return jail;
     } catch (error) {
       if (jail) {
@@ -195,6 +199,11 @@ export class Jail {
     signalPidfd(this.#pidfd, SIGKILL);
     this.#host.membership.kill(this.name);
   }
+}
+
+/** What its init says at the gate is not it yet. */
+function uidOf({ steps }: JailPlan): number {
+  return steps.find((step) => step.op === 'drop')?.uid ?? -1;
 }
 
 /** Opens a pidfd and makes sure that it is the process that was meant, not a later one of that number. */

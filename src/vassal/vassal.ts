@@ -12,17 +12,20 @@ import type { Semaphore } from '../base/semaphore.ts';
 import type { Leaves } from '../cgroup/membership.ts';
 import { type ChangeCost, costOf } from '../config/change-cost.ts';
 import type { Daemon } from '../config/kinds/daemons.ts';
+import type { Ready } from '../config/kinds/ready.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Refusal } from '../jail/connection.ts';
-import type { SlotExit, Welcome } from '../jail/init-client.ts';
+import type { SlotExit, SlotNotice, Welcome } from '../jail/init-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
-import { type CommandLine, CommandProcess } from './command-process.ts';
+import { isListening } from '../linux/listening.ts';
+import { CommandProcess, type MainLine } from './command-process.ts';
 import type { DaemonLine, DaemonProcess } from './daemon-process.ts';
 import { Daemons } from './daemons.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { Jail, type JailHost, type Launch, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
+import { Readiness } from './readiness.ts';
 import { Retry, type RetryHost } from './retry.ts';
 import type { VassalState } from './state.ts';
 
@@ -59,14 +62,16 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly endLimit: Semaphore;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
-  readonly commandLine: (config: VassalConfig) => CommandLine | null;
+  readonly commandLine: (config: VassalConfig) => MainLine | null;
+  /** How it shows that it is ready, with an absolute path; null: by running. */
+  readonly readyOf: (config: VassalConfig) => Ready | null;
   /** How one of its daemons is started. */
   readonly daemonLine: (config: VassalConfig, daemon: Daemon) => DaemonLine;
   /** What connects its jail with the world outside; null where it has no network. */
   readonly connectorOf: (config: VassalConfig) => Launch['connect'];
   /** Has what is outside of a running jail follow its configuration, such as the firewall. */
   readonly applyLive: (config: VassalConfig) => Promise<void>;
-  readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied') => void;
+  readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied' | 'ready') => void;
   /** One of its daemons ended, or could not be started; it is tried again by itself. */
   readonly onDaemonFailure: (vassal: Vassal, daemon: { label: string; reason: string }) => void;
 }
@@ -90,6 +95,7 @@ export class Vassal {
   readonly #command: CommandProcess;
   readonly #daemons: Daemons;
   readonly #retry: Retry;
+  readonly #readiness: Readiness;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
   #applied: Applied | null;
@@ -110,6 +116,10 @@ export class Vassal {
   #isReplacing = false;
   /** Why the command was ended, though nobody asked for it; its end is a failure then. */
   #endedBecause: string | null = null;
+  /** The command of an adopted jail had said that it is ready. */
+  #saidReady = false;
+  /** Monotonic milliseconds. */
+  #thawedAt = Number.NEGATIVE_INFINITY;
 
   /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
   awaitedBy = 0;
@@ -123,6 +133,7 @@ export class Vassal {
     this.#command = new CommandProcess(host.clock);
     this.#daemons = this.#makeDaemons();
     this.#retry = new Retry(host);
+    this.#readiness = new Readiness(host.clock, () => this.#host.onChange(this, 'ready'));
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
     this.#heldSha256 = past.heldSha256;
@@ -149,6 +160,10 @@ export class Vassal {
   }
   get jail(): Jail | null {
     return this.#jail;
+  }
+  /** It runs, and has shown that it can be used. */
+  get isReady(): boolean {
+    return this.#state === 'running' && this.#readiness.isReady;
   }
   get daemons(): readonly DaemonProcess[] {
     return this.#daemons.all;
@@ -253,6 +268,8 @@ export class Vassal {
     // Where init does not tell what it runs, a start would be a second copy.
     if (welcome.state === 'stopping' || !slots || this.#isToRest()) return this.raise('end');
     this.#isFinished = false;
+    this.#saidReady = found?.isReady ?? false;
+    if (applied) this.#awaitReady();
     if (this.#command.slot !== null) return;
     if (found?.exit) {
       this.#ack(found.slot);
@@ -273,6 +290,7 @@ export class Vassal {
     this.#isReleased = true;
     this.#retry.cancel();
     this.#daemons.lose();
+    this.#readiness.reset();
     this.#jail?.release();
   }
 
@@ -362,6 +380,7 @@ export class Vassal {
       case 'freeze':
         return this.#host.membership.setFrozen(this.name, true);
       case 'thaw':
+        this.#thawedAt = this.#host.clock.monotonic();
         return this.#host.membership.setFrozen(this.name, false);
     }
   }
@@ -433,7 +452,10 @@ export class Vassal {
 
   #take(jail: Jail): void {
     this.#jail = jail;
-    jail.onExit = (exit) => this.#processEnded(exit);
+    jail.onEvent = (event) => {
+      if (event.kind === 'exit') this.#processEnded(event.exit);
+      else this.#noticed(event.notice);
+    };
     jail.onDeath = () => this.#jailDied(jail);
     if (jail.isDead) this.#jailDied(jail);
   }
@@ -442,6 +464,7 @@ export class Vassal {
     const config = this.#applied?.config;
     if (!this.#jail || !config) throw new EmperorError('start-failed', 'the jail ended meanwhile');
     const line = this.#host.commandLine(config);
+    this.#awaitReady();
     if (line) await this.#command.start(this.#jail.init, line);
   }
 
@@ -477,6 +500,33 @@ export class Vassal {
     this.raise('started');
   }
 
+  // ── what it says of itself ───────────────────────────────────────────────────────────────────
+
+  #awaitReady(): void {
+    const jail = this.#jail;
+    this.#readiness.begin(this.#host.readyOf(this.#configuration()), async (when) => {
+      if (!jail || this.#jail !== jail) return false;
+      if (when.how === 'path') return (await jail.init.look(when.path)) !== null;
+      return when.how === 'port' && isListening(jail.pid, { port: when.port, uid: jail.uid });
+    });
+    if (this.#saidReady) this.#readiness.note();
+    this.#saidReady = false;
+  }
+
+  #noticed({ slot, what }: SlotNotice): void {
+    if (slot !== this.#command.slot) return;
+    if (what === 'ready') {
+      this.#readiness.note();
+      return;
+    }
+    const watchdogMs = this.#applied?.config.watchdogMs ?? null;
+    // Nobody speaks while frozen; who has just been thawed has all of its time.
+    if (watchdogMs === null || this.#host.clock.monotonic() - this.#thawedAt < watchdogMs) return;
+    this.#failCommand(
+      `its command was silent for ${watchdogMs / 1000} s, more than \`watchdog\` lets it`,
+    );
+  }
+
   // ── ending ───────────────────────────────────────────────────────────────────────────────────
 
   #processEnded(exit: SlotExit): void {
@@ -487,6 +537,7 @@ export class Vassal {
 
   #noteExit(exit: SlotExit): void {
     this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
+    this.#readiness.reset();
     if (this.#isEnding()) return;
     if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.#retry.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
@@ -507,7 +558,7 @@ export class Vassal {
 
   /** Ends the command as if it had failed by itself: it is restarted, or not, by the same rules. */
   #failCommand(reason: string): void {
-    if (!this.#jail || !this.#isIn('running')) return;
+    if (!this.#jail || !this.#isIn('running') || this.#endedBecause !== null) return;
     this.#endedBecause = reason;
     this.lastError = reason;
     this.#host.log.warn({ vassal: this.name, reason }, 'its command is ended');
@@ -532,6 +583,7 @@ export class Vassal {
     this.#hasRemains = true;
     this.#command.lose();
     this.#daemons.lose();
+    this.#readiness.reset();
     if (this.#isEnding()) return;
     this.#retry.failures += 1;
     this.restarts += 1;
@@ -548,6 +600,7 @@ export class Vassal {
     this.#hasRemains = false;
     this.#command.lose();
     this.#daemons.lose();
+    this.#readiness.reset();
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
   }
 
@@ -632,6 +685,7 @@ export class Vassal {
     this.#unknown = null;
     void this.#host.applyLive(wanted.config);
     this.#note({ ...wanted, generation });
+    this.#awaitReady();
   }
 
   /** The same configuration keeps its generation; a different one counts up. */

@@ -8,6 +8,8 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     restart: 'always',
     chdir: null,
     env: [],
+    ready: null,
+    watchdogMs: null,
     daemons: [],
     tunedDaemons: [],
     smartDaemons: [],

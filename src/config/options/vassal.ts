@@ -9,6 +9,7 @@ import { deviceRule } from '../kinds/firewall.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
 import { type Bind, bind, hostPath, innerPath } from '../kinds/paths.ts';
+import { ready } from '../kinds/ready.ts';
 import { account, choice, type EnvPair, envPair, hostname, name, text } from '../kinds/text.ts';
 import { commandWords } from '../kinds/words.ts';
 import type { FieldsOf, Option, VassalReload } from './option.ts';
@@ -65,6 +66,30 @@ export const VASSAL_OPTIONS = {
     trust: 'tenant',
     many: true,
     identify: ([variable]: EnvPair) => variable,
+  },
+  ready: {
+    name: 'ready',
+    kind: ready,
+    default: null,
+    otherwise: 'it is ready when the command runs',
+    summary:
+      'How the vassal shows that it is ready: `notify` (READY=1 to $NOTIFY_SOCKET, as for systemd), `fd` (a line end on descriptor 3), `port:N` (something listens) or `path:FILE` (it is there).',
+    example: 'port:8080',
+    reload: 'process',
+    trust: 'tenant',
+    many: false,
+  },
+  watchdogMs: {
+    name: 'watchdog',
+    kind: duration({ min: 1000, max: HOUR_MS }),
+    default: null,
+    otherwise: 'none: it may be silent for ever',
+    summary:
+      'The command is restarted when it has not said WATCHDOG=1 to $NOTIFY_SOCKET for so long; with `ready` it counts from READY=1 on.',
+    example: '30s',
+    reload: 'process',
+    trust: 'tenant',
+    many: false,
   },
   daemons: {
     name: 'attach-daemon',

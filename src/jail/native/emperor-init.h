@@ -240,8 +240,8 @@ bool payload_open(const char *procs, uid_t uid, gid_t gid);
 pid_t payload_fork(void);
 /* In the child: joins the payload's cgroups. */
 bool payload_join(void);
-/* In the child: closes everything above 2 but `fd` and what payload_join() needs. */
-void payload_keep_only(int fd);
+/* In the child: closes everything above 2 but `fd`, `other` (-1: none) and what payload_join() needs. */
+void payload_keep_only(int fd, int other);
 void payload_signal(int signo);
 /* Signals every process of a session (setsid(2)). */
 void payload_signal_session(pid_t session, int signo);
@@ -278,6 +278,11 @@ void hangup_begin(pid_t session);
 /* Kills those whose time is up; milliseconds until the next one's is, -1 if there is none. */
 int hangup_patience(void);
 
+/* notify.c: what processes say of themselves. */
+void notify_ready(uint32_t index);
+/* Milliseconds until the next one has been silent for too long; -1 if none is listened for. Tells those who have. */
+int notify_patience(void);
+
 /* stop.c: the end of a vassal. */
 void stop_begin(uint64_t grace_ms, int signo);
 bool stop_is_under_way(void);
@@ -287,7 +292,7 @@ int stop_patience(void);
 void stop_check(void);
 
 /* loop.c: one epoll loop. */
-enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC, WATCH_DOOR };
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC, WATCH_DOOR, WATCH_NOTIFY };
 bool loop_open(void);
 void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events);
 /* Stops watching and closes; the descriptor becomes -1. */

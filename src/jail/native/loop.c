@@ -1,6 +1,7 @@
 /*
  * init's loop: sleeps in epoll until a peer, a child or an output pipe has something. Control first, then
- * output, one portion a pipe a turn, so that a flood delays no request. No timer runs while nothing stops.
+ * output, one portion a pipe a turn, so that a flood delays no request. No timer runs while nothing
+ * stops and nobody is to be heard from.
  *
  * Within one batch of events a place may be given up and taken again by another descriptor. So every handler
  * takes an event as a hint only: nothing blocks, and what is not there yet is waited for once more.
@@ -225,6 +226,7 @@ void loop_turn(int timeout_ms) {
       case WATCH_SIGNAL: children_ready(); break;
       case WATCH_PEER: peer_ready(&peers[index], events[i].events); break;
       case WATCH_EXEC: slots_exec_ready(index); break;
+      case WATCH_NOTIFY: notify_ready(index); break;
       case WATCH_PIPE: break;
     }
   }
@@ -232,10 +234,11 @@ void loop_turn(int timeout_ms) {
     if (events[i].data.u64 >> 32 == WATCH_PIPE) log_pipe_ready((uint32_t)events[i].data.u64);
 }
 
+/* Of two waits, of which -1 is for ever. */
+static int sooner(int one_ms, int other_ms) {
+  return other_ms < 0 || (one_ms >= 0 && one_ms < other_ms) ? one_ms : other_ms;
+}
+
 int loop_run(void) {
-  for (;;) {
-    int stop_ms = stop_patience(), hangup_ms = hangup_patience();
-    bool is_stop_first = hangup_ms < 0 || (stop_ms >= 0 && stop_ms < hangup_ms);
-    loop_turn(is_stop_first ? stop_ms : hangup_ms);
-  }
+  for (;;) loop_turn(sooner(stop_patience(), sooner(hangup_patience(), notify_patience())));
 }

@@ -83,13 +83,14 @@ bool payload_join(void) {
 
 static int by_number(const void *one, const void *other) { return *(const int *)one - *(const int *)other; }
 
-void payload_keep_only(int fd) {
-  int kept[MAX_LEAVES + 1];
+void payload_keep_only(int fd, int other) {
+  int kept[MAX_LEAVES + 2], count = leaf_count;
   memcpy(kept, procs_fds, sizeof(int) * (size_t)leaf_count);
-  kept[leaf_count] = fd;
-  qsort(kept, (size_t)leaf_count + 1, sizeof kept[0], by_number);
+  kept[count++] = fd;
+  if (other >= 0) kept[count++] = other;
+  qsort(kept, (size_t)count, sizeof kept[0], by_number);
   unsigned from = 3;
-  for (int i = 0; i <= leaf_count; from = (unsigned)kept[i++] + 1)
+  for (int i = 0; i < count; from = (unsigned)kept[i++] + 1)
     if ((unsigned)kept[i] > from) syscall(SYS_close_range, from, (unsigned)kept[i] - 1, 0);
   syscall(SYS_close_range, from, ~0U, 0);
 }

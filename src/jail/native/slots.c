@@ -63,9 +63,10 @@ static void forget(struct slot *slot) {
   if (slot->used) {
     loop_close(&slot->exec_fd);
     close_fd(&slot->tty_fd);
+    notify_close(slot);
     close_client_fds(slot);
   }
-  *slot = (struct slot){.tty_fd = -1, .exec_fd = -1};
+  *slot = (struct slot){.tty_fd = -1, .exec_fd = -1, .notify_fd = -1, .ready_fd = -1};
 }
 
 /* Its end hangs the process up, and nobody asks for its exit later. */
@@ -90,6 +91,7 @@ static void put_slot(struct out *out, const struct slot *slot) {
   out_number(out, TAG_TIME_MS, (uint64_t)(slot->ended ? slot->ended_ms : slot->started_ms));
   const char *end = slot->shown + slot->shown_length;
   for (const char *word = slot->shown; word < end; word += strlen(word) + 1) out_text(out, TAG_ARG, word);
+  if (slot->is_ready) out_number(out, TAG_READY, 1);
   if (slot->ended) out_exit(out, slot->status, &slot->usage);
 }
 
@@ -145,7 +147,7 @@ void slot_take(struct slot *slot, struct peer *peer, const struct frame *frame) 
   const uint8_t *fields = frame->fields;
   forget(slot);
   uint64_t id = field_number(fields, frame->length, TAG_SLOT, 0);
-  *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .client = peer, .request = frame->id};
+  *slot = (struct slot){.used = true, .id = id, .tty_fd = -1, .exec_fd = -1, .notify_fd = -1, .ready_fd = -1, .client = peer, .request = frame->id};
   slot->is_of_door = peer->is_door;
   slot->started_ms = wall_ms();
   if (!field_text(fields, frame->length, TAG_KIND, slot->kind, sizeof slot->kind)) strcpy(slot->kind, "exec");
@@ -220,6 +222,7 @@ static bool note_exit(struct slot *slot, int status, const struct rusage *usage)
   if (slot->exec_fd >= 0) slots_exec_ready((uint32_t)(slot - slots));
   if (!slot->used) return false; /* it never became what it should */
   slot->ended = slot->is_untold = true;
+  notify_close(slot);
   slot->status = status;
   slot->usage = *usage;
   slot->ended_ms = wall_ms();

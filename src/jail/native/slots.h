@@ -26,6 +26,10 @@ struct slot {
   bool is_of_door; /* who asked came by the door */
   uint32_t request;
   int tty_fd;               /* the pty's master, for RESIZE */
+  int notify_fd, ready_fd;  /* what it says of itself: datagrams, and a line end (notify.c) */
+  bool is_ready;            /* it has said so */
+  uint64_t watchdog_ms;     /* so long it may be silent; 0: for ever */
+  int64_t silent_at;        /* when that is over; 0: it does not count (yet) */
   char shown[SHOWN_BYTES];  /* the words of the command, each with its NUL */
   size_t shown_length;
 };
@@ -38,6 +42,9 @@ extern int used_slots;
 struct request {
   char *argv[MAX_WORDS], *env[MAX_WORDS], cwd[4096];
   int stdio;
+  int notify; /* NOTIFY_… */
+  uint64_t watchdog_ms;
+  size_t vars; /* how many of `env` */
   struct winsize size;
   struct termios terminal;
   bool has_terminal; /* `terminal` was given */
@@ -56,13 +63,20 @@ void slot_say_started(struct slot *slot);
 /* START or ADOPT of a slot that is known. */
 void slot_start_again(struct slot *slot, struct peer *peer, uint32_t id);
 
+/* notify.c: what a process says of itself. */
+/* Makes what `request` asks for, and adds its name to the environment; the child's end, or -1, to `ready`. */
+bool notify_open(struct slot *slot, struct request *request, int *ready);
+/* The process runs: from now on it is listened to. */
+void notify_begin(struct slot *slot, const struct request *request);
+void notify_close(struct slot *slot);
+
 /* adopt.c */
 void adopt(struct peer *peer, const struct frame *frame);
 
 /* Returns NULL, or what is wrong with it. A session of the door begins in any case, somewhere. */
 const char *request_read(struct request *request, const struct frame *frame, bool is_of_door);
 /* Forks the process of `slot`; errno tells why it could not. */
-bool spawn(struct slot *slot, const struct request *request);
+bool spawn(struct slot *slot, struct request *request);
 
 /* What the error pipe of a start says; nothing when exec has succeeded. Small enough to be written at once. */
 struct child_error {

@@ -15,6 +15,9 @@
 
 #include "slots.h"
 
+/* Where a process finds the pipe that it says by that it is ready. */
+#define READY_FD 3
+
 /* Each field has a head of 8 bytes, so the NULs fit for as many words as a frame can hold. */
 static char words[MAX_FRAME];
 
@@ -25,7 +28,7 @@ const char *request_read(struct request *request, const struct frame *frame, boo
   while (field_next(&at, &length, &field)) {
     if (field.tag != TAG_ARG && field.tag != TAG_ENV) continue;
     if (memchr(field.bytes, 0, field.length)) return "a word with a NUL byte";
-    if (args == MAX_WORDS - 1 || vars == MAX_WORDS - 1) return "too many words";
+    if (args == MAX_WORDS - 1 || vars == MAX_WORDS - 2) return "too many words";
     char *word = words + used;
     memcpy(word, field.bytes, field.length);
     word[field.length] = 0;
@@ -34,6 +37,9 @@ const char *request_read(struct request *request, const struct frame *frame, boo
     else request->env[vars++] = word;
   }
   request->argv[args] = request->env[vars] = NULL;
+  request->vars = vars;
+  request->notify = (int)field_number(frame->fields, frame->length, TAG_NOTIFY, NOTIFY_NONE);
+  request->watchdog_ms = field_number(frame->fields, frame->length, TAG_WATCHDOG_MS, 0);
   request->stdio = (int)field_number(frame->fields, frame->length, TAG_STDIO, STDIO_LOG);
   request->may_start_elsewhere = is_of_door;
   request->size.ws_row = (unsigned short)field_number(frame->fields, frame->length, TAG_ROWS, 24);
@@ -84,17 +90,25 @@ static void exec_by_path(const struct request *request) {
   errno = kept;
 }
 
-__attribute__((noreturn)) static void run_child(const int stdio[3], int report, const struct request *request) {
+/* The last thing before exec: nothing else that is open then is needed by it. */
+static bool place_ready(int ready) {
+  return ready < 0 || (dup2(ready, READY_FD) == READY_FD && fcntl(READY_FD, F_SETFD, 0) == 0);
+}
+
+__attribute__((noreturn)) static void run_child(const int stdio[3], int report, int ready,
+                                                const struct request *request) {
   static const char unprepared[] = "the process cannot be prepared";
   setsid();
+  /* Out of the way of READY_FD. */
+  if (ready >= 0) report = fcntl(report, F_DUPFD_CLOEXEC, READY_FD + 1);
   for (int fd = 0; fd < 3; fd++)
     if (dup2(stdio[fd], fd) < 0) child_fail(report, unprepared);
-  payload_keep_only(report);
+  payload_keep_only(report, ready);
   if (request->stdio == STDIO_TTY && ioctl(0, TIOCSCTTY, 0) < 0) child_fail(report, unprepared);
   if (!payload_join()) child_fail(report, unprepared);
   bool is_there = chdir(request->cwd) == 0 || (request->may_start_elsewhere && chdir("/") == 0);
   if (!is_there) child_fail(report, request->cwd);
-  if (!child_limit()) child_fail(report, unprepared);
+  if (!child_limit() || !place_ready(ready)) child_fail(report, unprepared);
   child_reset_signals();
   if (!child_filter()) child_fail(report, unprepared);
   exec_by_path(request);
@@ -154,18 +168,19 @@ static void hand_over(struct slot *slot, const struct request *request, const in
   memcpy(slot->client_fds, ours, sizeof slot->client_fds);
 }
 
-bool spawn(struct slot *slot, const struct request *request) {
-  int stdio[3] = {-1, -1, -1}, ours[3] = {-1, -1, -1}, report[2] = {-1, -1};
+bool spawn(struct slot *slot, struct request *request) {
+  int stdio[3] = {-1, -1, -1}, ours[3] = {-1, -1, -1}, report[2] = {-1, -1}, ready = -1;
   sigset_t all, before;
   sigfillset(&all);
-  bool is_open = open_stdio(request, stdio, ours) && pipe2(report, O_CLOEXEC) == 0;
+  bool is_open = open_stdio(request, stdio, ours) && pipe2(report, O_CLOEXEC) == 0 && notify_open(slot, request, &ready);
   sigprocmask(SIG_SETMASK, &all, &before);
   pid_t pid = is_open ? payload_fork() : -1;
-  if (pid == 0) run_child(stdio, report[1], request);
+  if (pid == 0) run_child(stdio, report[1], ready, request);
   int error = errno;
   sigprocmask(SIG_SETMASK, &before, NULL);
   close_all(stdio, 3);
   close_all(report + 1, 1);
+  close_all(&ready, 1);
   if (pid < 0) {
     close_all(ours, 3);
     close_all(report, 1);
@@ -176,6 +191,7 @@ bool spawn(struct slot *slot, const struct request *request) {
   slot->exec_fd = report[0];
   fcntl(report[0], F_SETFL, O_NONBLOCK);
   hand_over(slot, request, ours);
+  notify_begin(slot, request);
   loop_watch(slot->exec_fd, WATCH_EXEC, (uint32_t)(slot - slots), EPOLLIN);
   return true;
 }

@@ -1,7 +1,7 @@
 /** The keys of attached daemons: what they say, what they refuse, and what does not go together. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { daemonsOf } from '../../../src/config/judge-daemons.ts';
+import { daemonsOf } from '../../../src/config/judge-processes.ts';
 import {
   attachedDaemon,
   type Daemon,
@@ -9,6 +9,7 @@ import {
   tunedDaemon,
 } from '../../../src/config/kinds/daemons.ts';
 import type { Kind } from '../../../src/config/kinds/kind.ts';
+import { ready } from '../../../src/config/kinds/ready.ts';
 import { brief, resolve, vassalOf } from '../../support/configuration.ts';
 
 const CONTEXT = { directory: '/', lookupUser: () => undefined, lookupGroup: () => undefined };
@@ -164,5 +165,35 @@ describe('the keys together', () => {
       '2:18 `freq` changes nothing here: there is neither `pidfile` nor `touch`',
     ]);
     expect(findings('attach-daemon2 = cmd=a,freq=5,touch=x\n')).toEqual([]);
+  });
+});
+
+describe('ready and watchdog', () => {
+  test.each([
+    ['notify', { how: 'notify' }],
+    ['fd', { how: 'fd' }],
+    ['port:8080', { how: 'port', port: 8080 }],
+    ['path:/run/app.sock', { how: 'path', path: '/run/app.sock' }],
+    ['path:a b', { how: 'path', path: 'a b' }],
+  ])('%s', (text, expected) => {
+    const parsed = ready.parse(text, CONTEXT);
+    expect(parsed).toEqual({ value: expected });
+    if ('value' in parsed) expect(ready.print(parsed.value)).toBe(text);
+  });
+
+  test.each(['', 'yes', 'port:', 'port:0', 'port:65536', 'port:80x', 'path:', 'fd:3'])(
+    '`%s` is refused',
+    (text) => {
+      expect(ready.parse(text, CONTEXT)).toHaveProperty('fault');
+    },
+  );
+
+  test('need a command, where it is the command that speaks', () => {
+    const found = (lines: string) => brief(resolve(`[vassal]\n${lines}`).diagnostics);
+    expect(found('ready = notify\n')).toEqual(['2:9 bad-value']);
+    expect(found('ready = fd\n')).toEqual(['2:9 bad-value']);
+    expect(found('ready = port:80\n')).toEqual([]);
+    expect(found('watchdog = 30s\n')).toEqual(['2:12 has-no-effect']);
+    expect(found('command = a\nwatchdog = 30s\nready = fd\n')).toEqual([]);
   });
 });

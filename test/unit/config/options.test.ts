@@ -18,6 +18,7 @@ const ALL = [...VASSAL, ...EMPEROR].map(([field, option]) => [option.name, field
 
 /** Keys that mean nothing without another. */
 const OF_DEVICE = ['tuntap-device-rule', 'address', 'address6'];
+const OF_COMMAND = ['watchdog'];
 const OF_ROUTER = ['nat', 'nat-deny', 'exec-as-root'];
 const NETWORK = `tuntap-router = emperor0 /run/tuntap.socket
 tuntap-router-address = 192.168.0.1/24
@@ -53,7 +54,8 @@ describe.each(VASSAL)('the vassal option %s', (_, option) => {
   test('takes its example without a word, and changes something by it', () => {
     const distro = name === 'distro' ? '' : 'distro = trixie\n';
     const device = OF_DEVICE.includes(name) ? 'tuntap-device = uwsgi0\n' : '';
-    const others = `[vassal]\n${distro}${device}`;
+    const command = OF_COMMAND.includes(name) ? 'command = a\n' : '';
+    const others = `[vassal]\n${distro}${device}${command}`;
     const without = resolveVassal(others, changes);
     const { diagnostics, hash } = resolveVassal(`${others}${name} = ${example}\n`, changes);
     expect(diagnostics).toEqual([]);

@@ -36,6 +36,8 @@ describe('a vassal file', () => {
       restart: 'always',
       chdir: null,
       env: [],
+      ready: null,
+      watchdogMs: null,
       daemons: [],
       tunedDaemons: [],
       smartDaemons: [],
@@ -70,6 +72,8 @@ describe('a vassal file', () => {
 restart = on-failure
 chdir = app
 env = A=1
+ready = port:80
+watchdog = 30s
 attach-daemon = a 1
 attach-daemon2 = cmd=b,control=1
 smart-attach-daemon = /run/c.pid c
@@ -108,6 +112,8 @@ ${ROUTER}[class small]
       restart: 'on-failure',
       chdir: 'app',
       env: [['A', '1']],
+      ready: { how: 'port', port: 80 },
+      watchdogMs: 30_000,
       daemons: [plainDaemon(['a', '1'])],
       tunedDaemons: [{ ...plainDaemon(['b']), isControl: true }],
       smartDaemons: [{ ...plainDaemon(['c']), pidFile: '/run/c.pid' }],

@@ -213,7 +213,7 @@ describe('InitClient', () => {
     const { client } = await connect(() => ({
       verb: VERB.LISTED,
       fields: [
-        [TAG.ENTRY, slot(1, STATE.RUNNING)],
+        [TAG.ENTRY, [...slot(1, STATE.RUNNING), [TAG.READY, 1]]],
         [TAG.ENTRY, [...slot(2, STATE.ENDED), ...end]],
       ],
     }));
@@ -225,6 +225,7 @@ describe('InitClient', () => {
         state: 'running',
         argv: ['sleep', '1'],
         startedAtMs: 1000,
+        isReady: true,
         exit: null,
       },
       {
@@ -233,6 +234,7 @@ describe('InitClient', () => {
         state: 'ended',
         argv: ['sleep', '1'],
         startedAtMs: null,
+        isReady: false,
         exit: {
           ...common,
           slot: 2n,

@@ -43,6 +43,7 @@ beforeEach(() => {
     random: () => 0.5,
     onChange: () => {},
     commandLine: () => ({ argv: ['x'], env: [], cwd: '/' }),
+    readyOf: () => null,
   } as unknown as VassalHost;
 });
 

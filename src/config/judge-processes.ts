@@ -1,4 +1,4 @@
-/** What no key of a daemon can tell alone: how many there are, their names, and whose they would be. Pure. */
+/** What no key of a command or daemon can tell alone: how many there are, whose they would be, who says ready. Pure. */
 import { type JudgeSource, placeOf, refuse } from './judge.ts';
 import type { Daemon } from './kinds/daemons.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
@@ -6,7 +6,7 @@ import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
 /** A vassal's init has 256 places for processes; cron jobs and sessions want some. */
 export const MAX_DAEMONS = 32;
 
-const { daemons, tunedDaemons, smartDaemons } = VASSAL_OPTIONS;
+const { command, daemons, tunedDaemons, smartDaemons, ready, watchdogMs } = VASSAL_OPTIONS;
 
 /** All daemons of a vassal, in the order of their starts: by key, then as they stand in the file. */
 export function daemonsOf(
@@ -20,7 +20,24 @@ export function daemonsOf(
   ];
 }
 
-export function judgeDaemons(fields: VassalFields, source: JudgeSource): void {
+export function judgeProcesses(fields: VassalFields, source: JudgeSource): void {
+  judgeDaemons(fields, source);
+  if (fields.command !== null) return;
+  if (fields.ready?.how === 'notify' || fields.ready?.how === 'fd') {
+    refuse(source, placeOf(source, ready), [
+      `Cannot be ready by \`${fields.ready.how}\`: there is no \`${command.name}\` that could say so`,
+      'add one, or name a `port:` or `path:` of a daemon',
+    ]);
+  }
+  if (fields.watchdogMs === null) return;
+  source.findings.warning(placeOf(source, watchdogMs), {
+    code: 'has-no-effect',
+    message: `This line changes nothing: there is no \`${command.name}\``,
+    hint: 'leave it out; daemons are not listened for',
+  });
+}
+
+function judgeDaemons(fields: VassalFields, source: JudgeSource): void {
   const count = daemonsOf(fields).length;
   if (count > MAX_DAEMONS) {
     const option = [smartDaemons, tunedDaemons, daemons].find(({ name }) =>
