@@ -25,7 +25,7 @@ async function background(jail: TestJail): Promise<number> {
   let pids: readonly number[] = [];
   await until('it is alone', () => {
     pids = w.membership.payloadPids(jail.plan.name);
-    return pids.length === 1;
+    return pids.length === 1 && w.logOf(jail.plan.name).includes('daemon');
   });
   const status = execFileSync('grep', ['NSpid', `/proc/${pids[0]}/status`], { encoding: 'utf8' });
   return Number(status.trim().split(/\s+/).at(-1));

@@ -80,7 +80,7 @@ describe('READY=1', () => {
       execFileSync('nsenter', [
         `--net=/proc/${jail.pid}/ns/net`,
         ...['setpriv', `--reuid=${uid}`, '--clear-groups', '/usr/bin/python3', '-c'],
-        `import socket; socket.socket(1, 2).sendto(b'READY=1', '\\0${name}')`,
+        `import socket; socket.socket(1, 2).sendto(b'READY=1', '\\0' + '${name}')`,
       ]);
     const uid = (await jail.init.hello({ subscribe: true })).uid;
     send(0);
