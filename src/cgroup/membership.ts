@@ -45,10 +45,25 @@ export function openMembership(options: {
   readonly listDirectories: (path: string) => readonly string[];
 }): Membership {
   const { mount, parent, listDirectories } = options;
-  const root = join(mount.path, parent);
-  mkdirSync(root, { recursive: true });
+  const root = makeBelow(mount.path, parent);
   const driver = mount.kind === 'v2' ? v2Driver : v1Driver;
   return { ...commonDriver(root, listDirectories), ...driver(root), kind: mount.kind };
+}
+
+/**
+ * Makes each directory of `path` below `mount`, and returns the last. One by one: where nothing is mounted any more,
+ * Node's own `recursive` tries for ever.
+ */
+function makeBelow(mount: string, path: string): string {
+  return path.split('/').reduce((above, name) => {
+    const directory = join(above, name);
+    try {
+      mkdirSync(directory);
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    return directory;
+  }, mount);
 }
 
 /** What v1 puts beside cgroups; every other file of the kernel there has a dot in its name. */
