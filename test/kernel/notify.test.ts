@@ -95,7 +95,7 @@ describe('READY=1', () => {
 
 test('a line end on descriptor 3 is READY=1; nothing else of init is open there', async () => {
   const { jail, notices, say } = await listening();
-  const slot = await say(['fd:half', 'fd: a line\n', 'fd:\n'], { notify: 'fd' });
+  const slot = await say(['fd:half', 'fd: a line\n', 'fd:\n', 'fd:more'], { notify: 'fd' });
   await until('it is told', () => notices.length > 0);
   expect(notices).toEqual([{ slot, what: 'ready' }]);
   expect(textsOf(jail)[0]).toBe('socket none');

@@ -129,13 +129,13 @@ static bool read_message(struct slot *slot) {
   return true;
 }
 
+/* It stays open to its end: who says more than once is not to die of it. */
 static void read_ready(struct slot *slot) {
-  char bytes[64];
+  char bytes[MESSAGE_BYTES];
   ssize_t got = read(slot->ready_fd, bytes, sizeof bytes);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got > 0 && !memchr(bytes, '\n', (size_t)got)) return;
-  loop_close(&slot->ready_fd);
-  if (got > 0) says_ready(slot);
+  if (got <= 0) loop_close(&slot->ready_fd);
+  else if (memchr(bytes, '\n', (size_t)got)) says_ready(slot);
 }
 
 void notify_ready(uint32_t index) {
