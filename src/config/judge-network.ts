@@ -18,6 +18,7 @@ import type { RouterDevice } from './kinds/devices.ts';
 import { EMPEROR_OPTIONS, type EmperorFields } from './options/emperor.ts';
 import type { Option } from './options/option.ts';
 import { VASSAL_OPTIONS, type VassalFields } from './options/vassal.ts';
+import { routerChains } from './router-chains.ts';
 
 /** Warns of lines whose keys mean nothing without the one that `missing` names. */
 function noteIdle(source: JudgeSource, options: readonly Option[], missing: Option): void {
@@ -50,9 +51,9 @@ export function judgeRouter(config: EmperorFields, source: JudgeSource): void {
   if (!config.router) noteIdle(source, OF_ROUTER, EMPEROR_OPTIONS.router);
   else judgeDevices(config.router, config, source);
   if (!config.routerAddress6) return;
-  const { firewallIn, firewallOut, firewallPolicy: policy } = config;
-  noteOpenFamily({ rules: firewallIn, policy }, EMPEROR_OPTIONS.firewallIn, source);
-  noteOpenFamily({ rules: firewallOut, policy }, EMPEROR_OPTIONS.firewallOut, source);
+  const chains = routerChains(config);
+  noteOpenFamily(chains.in, EMPEROR_OPTIONS.firewallIn, source);
+  noteOpenFamily(chains.out, EMPEROR_OPTIONS.firewallOut, source);
 }
 
 interface Attached {

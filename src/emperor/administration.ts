@@ -61,7 +61,7 @@ export class Administration implements Governor {
   // ── questions ────────────────────────────────────────────────────────────────────────────────
 
   async list(): Promise<readonly VassalStatus[]> {
-    const status = (await this.#realm.network?.look())?.status ?? null;
+    const status = (await this.#realm.network?.looks.look())?.status ?? null;
     return [...this.#realm.names()]
       .sort()
       .map((name) => this.#status(name, { processes: [], traffic: trafficIn(status, name) }));
@@ -71,7 +71,7 @@ export class Administration implements Governor {
     const vassal = this.#known(name);
     const [slots, traffic] = await Promise.all([
       vassal.jail?.init.list().catch(() => []),
-      configOf(vassal)?.device ? this.#realm.network?.trafficOf(name) : null,
+      configOf(vassal)?.device ? this.#realm.network?.looks.trafficOf(name) : null,
     ]);
     const pids = hostPidsOf(this.#realm.vassalHost.membership.payloadPids(name));
     return this.#status(name, {
@@ -188,7 +188,7 @@ export class Administration implements Governor {
 
   async stats(): Promise<EmperorStats> {
     const { network } = this.#realm;
-    const router = network && routerStatsOf(network.device, await network.about());
+    const router = network && routerStatsOf(network.device, await network.looks.about());
     const counts = Object.fromEntries(VASSAL_STATES.map((state) => [state, 0])) as Record<
       VassalState,
       number

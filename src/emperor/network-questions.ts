@@ -18,7 +18,7 @@ export class NetworkQuestions {
   async status(): Promise<NetworkStatus | null> {
     const { network, config, surroundings, vassals } = this.#realm;
     if (!network) return null;
-    const { status, isNow } = await network.look();
+    const { status, isNow } = await network.looks.look();
     return networkStatusOf({
       config,
       router: routerStatsOf(network.device, isNow ? status : null),
@@ -47,7 +47,7 @@ export class NetworkQuestions {
       addresses: network?.addressesOf(name) ?? { address: null, address6: null },
       cidrs: network?.cidrs ?? { cidr4: null, cidr6: null },
       dns: surroundings.dnsOf(config ?? null),
-      status: (await network?.look())?.status ?? null,
+      status: (await network?.looks.look())?.status ?? null,
     });
   }
 

@@ -1,5 +1,6 @@
 /** What `emperor net` tells, out of what the emperor and its router hold. Pure. */
 import type { EmperorConfig } from '../config/emperor-config.ts';
+import { routerChains } from '../config/router-chains.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { type Address, printAddress } from '../firewall/address.ts';
 import { type Cidr, printCidr, printPrefix } from '../firewall/prefix.ts';
@@ -134,10 +135,10 @@ function bytesOf({ rxBytes, txBytes }: Traffic): number {
 
 type RuleLine = Pick<RuleStatus, 'chain' | 'rule' | 'vassal'>;
 
-function chainLines({ firewallIn, firewallOut }: EmperorConfig): readonly RuleLine[] {
-  const rules = { in: firewallIn, out: firewallOut };
+function chainLines(config: EmperorConfig): readonly RuleLine[] {
+  const chains = routerChains(config);
   return CHAIN_NAMES.flatMap((chain) => [
-    ...rules[chain].map((rule) => ({ chain, rule: printRule(rule), vassal: null })),
+    ...chains[chain].rules.map((rule) => ({ chain, rule: printRule(rule), vassal: null })),
     { chain, rule: 'policy', vassal: null },
   ]);
 }

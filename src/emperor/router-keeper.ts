@@ -1,4 +1,9 @@
-/** Starts or finds the router, and starts a new one whenever it dies. Its packets do not pass through us. */
+/**
+ * Starts or finds the router, and starts a new one whenever it dies. Its packets do not pass through us.
+ *
+ * A router is greeted, prepared, and from then on is the one that runs. What changes while it is prepared is told (tell())
+ * to it, too: it may have been given the old state a moment ago.
+ */
 import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -7,7 +12,7 @@ import { ROUTER_PROTOCOL, type RouterWelcome } from '../router/protocol.ts';
 import { RouterProgram, type RouterSetting } from './router-program.ts';
 
 /** What is to be done with each router before vassals are attached; throws what keeps it from that. */
-export type Prepare = (client: RouterClient, welcome: RouterWelcome) => Promise<void>;
+type Prepare = (client: RouterClient, welcome: RouterWelcome) => Promise<void>;
 
 /** A router that cannot be started is tried again after this long. */
 const RETRY_MS = 1000;
@@ -23,7 +28,7 @@ interface Running {
   readonly welcome: RouterWelcome;
 }
 
-export interface RouterKeeperOptions {
+interface RouterKeeperOptions {
   readonly setting: RouterSetting;
   readonly log: Log;
   readonly clock: Clock;
@@ -35,26 +40,21 @@ export interface RouterKeeperOptions {
 export class RouterKeeper {
   readonly #options: RouterKeeperOptions;
   readonly #program: RouterProgram;
+  /** Resolves once the first attempt was made; a router that cannot be started is tried again and again. */
+  readonly firstAttempt: Promise<void>;
   #isLeaving = false;
   #running: Running | null = null;
+  /** The one that runs or is being prepared. */
+  #greeted: RouterClient | null = null;
   #ready: Promise<Running>;
   /** Why there is none. */
   #trouble = 'it has not been started yet';
 
-  /** Resolves once the first attempt was made; a router that cannot be started is tried again and again. */
-  static async open(options: RouterKeeperOptions): Promise<RouterKeeper> {
-    const keeper = new RouterKeeper(options);
-    await keeper.#firstAttempt;
-    return keeper;
-  }
-
-  readonly #firstAttempt: Promise<void>;
-
-  private constructor(options: RouterKeeperOptions) {
+  constructor(options: RouterKeeperOptions) {
     this.#options = options;
     this.#program = new RouterProgram(options.setting);
     let attempted: () => void = () => {};
-    this.#firstAttempt = new Promise((resolve) => {
+    this.firstAttempt = new Promise((resolve) => {
       attempted = resolve;
     });
     this.#ready = this.#begin(attempted);
@@ -63,25 +63,44 @@ export class RouterKeeper {
   /** The router that runs; waits for one that is being started, and throws `not-reachable` if that takes long. */
   async client(): Promise<RouterClient> {
     if (this.#running) return this.#running.client;
-    const late = delay(this.#options.clock, PATIENCE_MS).then(() => {
-      throw new EmperorError('not-reachable', `Cannot reach the router: ${this.#trouble}`);
+    let stopTimer = () => {};
+    const late = new Promise<never>((_, reject) => {
+      stopTimer = this.#options.clock.after(PATIENCE_MS, () => {
+        reject(new EmperorError('not-reachable', `Cannot reach the router: ${this.#trouble}`));
+      });
     });
-    return (await Promise.race([this.#ready, late])).client;
+    try {
+      return (await Promise.race([this.#ready, late])).client;
+    } finally {
+      stopTimer();
+    }
   }
 
   /** The router that runs now; null while a new one is being started. */
-  get running(): Running | null {
-    return this.#running;
+  get running(): RouterClient | null {
+    return this.#running?.client ?? null;
   }
 
-  /** Ends the router, and its device. */
+  /** Says something to the router that runs or is being prepared; a later one is prepared with it anyway. */
+  async tell(say: (client: RouterClient) => Promise<unknown>): Promise<void> {
+    const client = this.#greeted;
+    if (!client) return;
+    try {
+      await say(client);
+    } catch (error) {
+      if (client.isClosed) return;
+      this.#options.log.error({ error: messageOf(error) }, 'the router refused');
+    }
+  }
+
+  /** Ends the router, and its device; also one that was being started. */
   async quit(): Promise<void> {
-    this.#isLeaving = true;
-    this.#program.close();
-    const running = this.#running;
-    if (!running) return;
-    await running.client.call('end', { andDevice: true }).catch(ignoreGone);
-    await running.client.closed;
+    this.close();
+    await this.#ready.catch(() => {
+      // It says that we are leaving.
+    });
+    const found = await greet(this.#program.socket);
+    if (found) await leave(found.client, true);
   }
 
   /** Lets go of the router, which lives on. */
@@ -91,41 +110,57 @@ export class RouterKeeper {
     this.#running?.client.close();
   }
 
-  async #begin(attempted: () => void): Promise<Running> {
+  #begin(attempted: () => void): Promise<Running> {
+    const ready = this.#tryUntilReady(attempted);
+    // Whoever waits for it hears of it; nobody else has to.
+    ready.catch(() => {});
+    return ready;
+  }
+
+  async #tryUntilReady(attempted: () => void): Promise<Running> {
     const { clock, log, onTrouble } = this.#options;
     for (;;) {
       try {
         const running = await this.#attempt();
         onTrouble(null);
-        attempted();
         return running;
       } catch (error) {
         if (this.#isLeaving) throw error;
         this.#trouble = messageOf(error);
         onTrouble(this.#trouble);
         log.error({ error: this.#trouble }, `there is no router, retrying in ${RETRY_MS} ms`);
+      } finally {
         attempted();
-        await delay(clock, RETRY_MS);
       }
+      await delay(clock, RETRY_MS);
     }
   }
 
   async #attempt(): Promise<Running> {
     const { setting, clock, prepare } = this.#options;
+    this.#refuseLeaving();
     const running = await start(this.#program, { device: setting.device, clock });
+    const { client, welcome } = running;
+    this.#greeted = client;
     try {
-      await prepare(running.client, running.welcome);
+      await prepare(client, welcome);
+      this.#refuseLeaving();
     } catch (error) {
-      running.client.close();
+      client.close();
       throw error;
     }
     this.#running = running;
     // It may have ended since it answered last.
-    void running.client.closed.then(() => this.#lost(running.welcome.pid));
+    void client.closed.then(() => this.#lost(welcome.pid));
     void delay(clock, SPARE_AFTER_MS).then(() => {
       if (!this.#isLeaving && this.#running === running) this.#program.keepSpare();
     });
     return running;
+  }
+
+  #refuseLeaving(): void {
+    if (!this.#isLeaving) return;
+    throw new EmperorError('not-reachable', 'Cannot start the router: the emperor is leaving it');
   }
 
   #lost(pid: number): void {
@@ -134,8 +169,6 @@ export class RouterKeeper {
     this.#options.log.warn({ pid }, 'the router ended; starting a new one');
     this.#trouble = 'it ended, and a new one is being started';
     this.#ready = this.#begin(() => {});
-    // Whoever waits for it hears of it; nobody else has to.
-    this.#ready.catch(() => {});
   }
 }
 
@@ -170,7 +203,12 @@ async function greet(socket: string): Promise<Running | null> {
 }
 
 async function leave(client: RouterClient, andDevice: boolean): Promise<void> {
-  await client.call('end', { andDevice }).catch(ignoreGone);
+  try {
+    await client.call('end', { andDevice });
+  } catch (error) {
+    // It may end before its answer is read.
+    if (!client.isClosed) throw error;
+  }
   await client.closed;
 }
 
@@ -191,9 +229,4 @@ async function startNew(program: RouterProgram, clock: Clock): Promise<Running> 
     'timeout',
     `Cannot reach the router: ${socket} does not answer after ${START_TIMEOUT_MS} ms; see ${log}`,
   );
-}
-
-function ignoreGone(error: unknown): void {
-  // It may end before its answer is read.
-  if (!(error instanceof EmperorError) || error.code !== 'not-reachable') throw error;
 }

@@ -12,6 +12,15 @@ export interface Chain {
   readonly policy: Action;
 }
 
+/** One for what vassals send and one for what is sent to vassals. */
+export type Chains = Readonly<Record<ChainName, Chain>>;
+
+/** Lets nothing through. */
+export const CLOSED: Chains = {
+  in: { rules: [], policy: 'deny' },
+  out: { rules: [], policy: 'deny' },
+};
+
 export interface Packet {
   readonly src: Address;
   /** Of the family of `src`. */
@@ -34,7 +43,11 @@ function speaksOf({ sides }: Rule, { src, dst }: Packet): boolean {
   return sides === null || (contains(sides.src, src) && contains(sides.dst, dst));
 }
 
-/** The chain that a vassal's own rules make in one direction; it only takes away, so its policy is to allow. */
-export function deviceChain(rules: readonly DeviceRule[], chain: ChainName): Chain {
-  return { rules: rules.filter((rule) => rule.chain === chain), policy: 'allow' };
+/** The chains that a vassal's own rules make; they only take away, so their policy is to allow. */
+export function deviceChains(rules: readonly DeviceRule[]): Chains {
+  const chain = (name: ChainName): Chain => ({
+    rules: rules.filter((rule) => rule.chain === name),
+    policy: 'allow',
+  });
+  return { in: chain('in'), out: chain('out') };
 }

@@ -6,7 +6,8 @@
  * own firewall decides there. What other tables drop by their policy (Docker, ufw) is for preflight.ts to find.
  */
 import { strict as assert } from 'node:assert';
-import type { Nat, NatDeny } from '../config/network.ts';
+import type { Nat } from '../config/kinds/devices.ts';
+import type { NatDeny } from '../config/kinds/firewall.ts';
 import { type Prefix, printPrefix } from '../firewall/prefix.ts';
 
 export interface NatSpec {

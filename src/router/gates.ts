@@ -3,12 +3,10 @@
  * threads see, and of each rule how often it has denied.
  */
 import type { Address } from '../firewall/address.ts';
-import { type Chain, deviceChain } from '../firewall/chain.ts';
+import type { Chain, Chains } from '../firewall/chain.ts';
 import { compileChain, type Side, type Table } from '../firewall/compile.ts';
-import { type ChainName, type DeviceRule, printRule } from '../firewall/rule.ts';
+import { CHAIN_NAMES, type ChainName, printRule } from '../firewall/rule.ts';
 import type { Check, Gate } from './forwarding.ts';
-
-export type Chains = Readonly<Record<ChainName, Chain>>;
 
 /** How often a rule, or the policy, has denied a packet. */
 export interface Denials {
@@ -33,11 +31,6 @@ export function countChains({ in: incoming, out }: Chains): CountedChains {
   return { in: counted(incoming), out: counted(out) };
 }
 
-/** A vassal's own rules as chains. */
-export function chainsOf(rules: readonly DeviceRule[]): Chains {
-  return { in: deviceChain(rules, 'in'), out: deviceChain(rules, 'out') };
-}
-
 /** Returns what decides for a vassal with these addresses; `all` must allow, one after another. */
 export function gateOf(
   { address4, address6 }: { readonly address4: Address | null; readonly address6: Address | null },
@@ -59,7 +52,7 @@ export function gateOf(
 
 /** The rules that have denied anything. */
 export function denialsOf(chains: CountedChains, vassal: string | null): readonly Denials[] {
-  return (['in', 'out'] as const).flatMap((name) => {
+  return CHAIN_NAMES.flatMap((name) => {
     const { chain, denials } = chains[name];
     return [...denials].flatMap((count, index) => {
       if (count === 0) return [];

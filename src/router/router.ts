@@ -4,7 +4,7 @@
  */
 import { EmperorError } from '../base/errors.ts';
 import { type Address, isSameAddress, printAddress } from '../firewall/address.ts';
-import { judge, type Packet } from '../firewall/chain.ts';
+import { type Chains, CLOSED, deviceChains, judge, type Packet } from '../firewall/chain.ts';
 import {
   type Action,
   type ChainName,
@@ -15,14 +15,7 @@ import {
 import { COLUMNS, NO_TRAFFIC, type Traffic, trafficOf } from './counters.ts';
 import type { DenialTotals } from './denial-totals.ts';
 import { HOST, MAX_PEERS, type Networks } from './forwarding.ts';
-import {
-  type Chains,
-  type CountedChains,
-  chainsOf,
-  countChains,
-  type Denials,
-  gateOf,
-} from './gates.ts';
+import { type CountedChains, countChains, type Denials, gateOf } from './gates.ts';
 import { type Ledger, Rows } from './ledger.ts';
 import type { LoopMessage, LoopReport } from './packet-loop.ts';
 
@@ -60,11 +53,8 @@ export interface Verdict {
 /** The name of the host's own row; no vassal can be called so. */
 export const HOST_ROW = '.host';
 
-const OPEN: Firewall = {
-  chains: { in: { rules: [], policy: 'allow' }, out: { rules: [], policy: 'allow' } },
-  network4: null,
-  network6: null,
-};
+/** Until the emperor has said what it is. */
+const UNKNOWN: Firewall = { chains: CLOSED, network4: null, network6: null };
 
 export class Router {
   readonly #ledger: Ledger;
@@ -76,8 +66,8 @@ export class Router {
   readonly #owners = new Map<string, string>();
   readonly #freeSlots: number[] = [];
   #nextSlot = HOST + 1;
-  #firewall: Firewall = OPEN;
-  #counted: CountedChains = countChains(OPEN.chains);
+  #firewall = UNKNOWN;
+  #counted: CountedChains = countChains(UNKNOWN.chains);
 
   constructor(parts: {
     readonly ledger: Ledger;
@@ -120,7 +110,7 @@ export class Router {
     if (slot === MAX_PEERS) throw new EmperorError('conflict', 'Cannot attach more vassals');
     this.#nextSlot = Math.max(this.#nextSlot, slot + 1);
     const row = this.#rows.rowOf(spec.name);
-    const own = countChains(chainsOf(spec.rules));
+    const own = countChains(deviceChains(spec.rules));
     this.#peers.set(spec.name, { ...spec, slot, row, own, fd, gone: null });
     this.#denials.watch(own, spec.name);
     for (const key of keysOf(spec)) this.#owners.set(key, spec.name);
@@ -133,7 +123,7 @@ export class Router {
   setRules(name: string, rules: readonly DeviceRule[]): boolean {
     const peer = this.#peers.get(name);
     if (!peer) return false;
-    const own = countChains(chainsOf(rules));
+    const own = countChains(deviceChains(rules));
     this.#peers.set(name, { ...peer, rules, own });
     this.#denials.retire(peer.own);
     this.#denials.watch(own, name);

@@ -7,9 +7,10 @@
  * by whomever: allowed by the chain `in` and by its own rules. Chains are compiled for an address when it is claimed
  * and, after they were replaced, before the next packet of it: none meets what has been replaced.
  */
-import type { Chain } from '../firewall/chain.ts';
+import { type Chains, CLOSED } from '../firewall/chain.ts';
 import { compileChain, find4, type Table } from '../firewall/compile.ts';
 import type { Cidr } from '../firewall/prefix.ts';
+import type { ChainName } from '../firewall/rule.ts';
 import { DESTINATION4, familyOf, hasSourceRoute, isUnicast4, SOURCE4, wordAt } from './packet.ts';
 import { type AddressOwner, Claims, NO_CLIENT } from './uwsgi-claims.ts';
 import {
@@ -27,16 +28,8 @@ import { DIRECTION, OwnRules } from './uwsgi-rules.ts';
 export const DEVICE = -1;
 export const DROPPED = -2;
 
-export interface UwsgiChains {
-  readonly in: Chain;
-  readonly out: Chain;
-}
-
 /** How often each rule denied: `[rule + 1]`, the policy at 0. */
-export interface UwsgiDenials {
-  readonly in: Float64Array;
-  readonly out: Float64Array;
-}
+export type UwsgiDenials = Readonly<Record<ChainName, Float64Array>>;
 
 export interface ForwardingSetting {
   /** The router's own address and the mask of the vassals' network. */
@@ -53,10 +46,7 @@ export interface Owner {
   readonly pid: number;
 }
 
-interface Tables {
-  readonly in: Table;
-  readonly out: Table;
-}
+type Tables = Readonly<Record<ChainName, Table>>;
 
 interface Peer {
   uid: number;
@@ -74,7 +64,7 @@ export class UwsgiForwarding {
   readonly #peers: Peer[] = [];
   readonly #reasons: Float64Array;
   readonly #rows: Float64Array;
-  #chains: UwsgiChains = { in: { rules: [], policy: 'deny' }, out: { rules: [], policy: 'deny' } };
+  #chains = CLOSED;
   #denials: UwsgiDenials = { in: new Float64Array(1), out: new Float64Array(1) };
   #version = 0;
 
@@ -90,7 +80,7 @@ export class UwsgiForwarding {
   }
 
   /** `denials` have a place for each rule and one for the policy. */
-  setChains(chains: UwsgiChains, denials: UwsgiDenials): void {
+  setChains(chains: Chains, denials: UwsgiDenials): void {
     this.#chains = chains;
     this.#denials = denials;
     this.#version += 1;

@@ -15,6 +15,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { Chains } from '../firewall/chain.ts';
 import { CredentialsReader } from '../linux/credentials-message.ts';
 import {
   addToEpoll,
@@ -37,7 +38,6 @@ import {
   DEVICE,
   DROPPED,
   type ForwardingSetting,
-  type UwsgiChains,
   type UwsgiDenials,
   UwsgiForwarding,
 } from './uwsgi-forwarding.ts';
@@ -56,7 +56,7 @@ export type UwsgiLoopMessage =
   | {
       readonly type: 'chains';
       readonly version: number;
-      readonly chains: UwsgiChains;
+      readonly chains: Chains;
       readonly denials: UwsgiDenials;
     }
   | { readonly type: 'end' };

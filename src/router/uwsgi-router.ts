@@ -7,10 +7,11 @@
  */
 import { closeSync, lstatSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { type Chains, CLOSED } from '../firewall/chain.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
 import { listenUnix } from '../linux/unix-socket.ts';
-import { type Chains, type CountedChains, countChains } from './gates.ts';
+import { type CountedChains, countChains } from './gates.ts';
 import { type AddressOwner, Claims } from './uwsgi-claims.ts';
 import {
   clientStats,
@@ -19,16 +20,10 @@ import {
   type UwsgiClientStats,
   type UwsgiReason,
 } from './uwsgi-counters.ts';
-import type { UwsgiChains } from './uwsgi-forwarding.ts';
 import type { UwsgiLoopMessage, UwsgiLoopReport } from './uwsgi-loop.ts';
 import type { UwsgiWorkerData } from './uwsgi-worker.ts';
 
 const DEFAULT_SOCKET_MODE = 0o600;
-/** As the thread does until it is told of others. */
-const NOTHING: Chains = {
-  in: { rules: [], policy: 'deny' },
-  out: { rules: [], policy: 'deny' },
-};
 
 /** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
 const WORKER = new URL(
@@ -44,7 +39,7 @@ export interface UwsgiRouterSetting {
   readonly socketMode?: number;
   /** The device's own address, and the mask of the network that vassals take theirs from. */
   readonly network: Cidr;
-  readonly chains: UwsgiChains;
+  readonly chains: Chains;
   /** Addresses that already have an owner, as onOwner() told of them. */
   readonly owners?: readonly AddressOwner[];
   /** An address got its first owner, for good: to be kept for `owners`. */
@@ -65,7 +60,7 @@ export interface UwsgiStats {
 
 export interface UwsgiRouter {
   /** Replaces the chains; once it resolves, no packet meets the old ones. */
-  setChains(chains: UwsgiChains): Promise<void>;
+  setChains(chains: Chains): Promise<void>;
   /** The chains in force, with what their rules have denied. */
   readonly counted: CountedChains;
   stats(): UwsgiStats;
@@ -95,7 +90,8 @@ class RunningUwsgiRouter implements UwsgiRouter {
   readonly #counters = sharedCounters();
   readonly #applied = new Map<number, () => void>();
   readonly #onExit: () => void;
-  #counted: CountedChains = countChains(NOTHING);
+  /** As the thread's own, until it is told of others. */
+  #counted = countChains(CLOSED);
   #version = 0;
   #isClosed = false;
 
@@ -125,7 +121,7 @@ class RunningUwsgiRouter implements UwsgiRouter {
     process.once('exit', this.#onExit);
   }
 
-  async setChains(chains: UwsgiChains): Promise<void> {
+  async setChains(chains: Chains): Promise<void> {
     if (this.#isClosed) throw new Error('The router of uWSGI vassals is closed');
     this.#version += 1;
     const version = this.#version;

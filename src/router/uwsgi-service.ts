@@ -3,11 +3,11 @@
  * as it keeps the host's own, and on disk who owns which address.
  */
 import { readStateFile, writeStateFile } from '../base/state-file.ts';
+import { type Chains, CLOSED } from '../firewall/chain.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
 import { createPlainTun } from '../linux/tun.ts';
 import type { DenialTotals } from './denial-totals.ts';
-import type { Chains } from './gates.ts';
 import { HostTun } from './host-tun.ts';
 import type { AddressOwner } from './uwsgi-claims.ts';
 import { startUwsgiRouter, type UwsgiRouter, type UwsgiStats } from './uwsgi-router.ts';
@@ -39,10 +39,7 @@ export class UwsgiService {
   /** By device. */
   readonly #owners: Map<string, AddressOwner[]>;
   readonly #served = new Map<string, Served>();
-  #chains: Chains = {
-    in: { rules: [], policy: 'deny' },
-    out: { rules: [], policy: 'deny' },
-  };
+  #chains = CLOSED;
 
   constructor(options: {
     /** Path of launcher.sock. */

@@ -1,7 +1,7 @@
 /** NAT end to end: a vassal, the host in the middle, and the world, each a network namespace. */
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { NatDeny } from '../../../src/config/network.ts';
+import type { NatDeny } from '../../../src/config/kinds/firewall.ts';
 import { networkOf } from '../../../src/firewall/prefix.ts';
 import { dropNat, enableForwarding, putNat } from '../../../src/network/nat.ts';
 import type { NatSpec } from '../../../src/network/nat-table.ts';

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { costOf } from '../../../src/config/change-cost.ts';
-import { routerConfigOf, vassalNetworkOf } from '../../../src/config/network.ts';
-import { parseAddress } from '../../../src/firewall/address.ts';
+import { routerChains } from '../../../src/config/router-chains.ts';
 import { judge } from '../../../src/firewall/chain.ts';
+import { address } from '../../support/addresses.ts';
 import { brief, emperorOf, loadEmperor, resolve, vassalOf } from '../../support/configuration.ts';
 
 const ROUTER = 'tuntap-router = emperor0 /run/tuntap.socket\n';
@@ -19,71 +19,34 @@ function errors(lines: string): readonly string[] {
   );
 }
 
-function address(text: string) {
-  const parsed = parseAddress(text);
-  if (!parsed) throw new Error(text);
-  return parsed;
-}
-
-describe('routerConfigOf()', () => {
-  test('is null without a router', () => {
-    expect(routerConfigOf(emperorOf())).toBeNull();
-  });
-
-  test('is all that emperor.ini says about the network', () => {
-    const config = emperorOf(`${NETWORKS}tuntap-router-firewall-in = deny
+describe('routerChains()', () => {
+  test('has both chains of emperor.ini, with the policy', () => {
+    const rule = (action: string) => ({ action, sides: null });
+    const config = emperorOf(`${ROUTER}tuntap-router-firewall-in = deny
 tuntap-router-firewall-out = allow
 tuntap-router-firewall-out = deny
 tuntap-router-firewall-policy = deny
-tuntap-router-uwsgi = emperor1 uwsgi.socket 192.168.1.1/24
-nat = eth0
-nat-deny = 10.0.0.0/8, udp/53
-nat-deny = tcp/25
-exec-as-root = echo 1
-exec-as-root = echo 2
 `);
-    const rule = (action: string) => ({ action, sides: null });
-    expect(routerConfigOf(config)).toEqual({
-      device: 'emperor0',
-      socket: '/run/tuntap.socket',
-      address: { address: address('192.168.0.1'), length: 24 },
-      address6: { address: address('fd00:1::1'), length: 64 },
-      chains: {
-        in: { rules: [rule('deny')], policy: 'deny' },
-        out: { rules: [rule('allow'), rule('deny')], policy: 'deny' },
-      },
-      uwsgi: [
-        {
-          device: 'emperor1',
-          socket: '/etc/emperor/uwsgi.socket',
-          address: { address: address('192.168.1.1'), length: 24 },
-        },
-      ],
-      nat: { device: 'eth0' },
-      natDeny: [
-        { network: { ...address('10.0.0.0'), length: 8 } },
-        { protocol: 'udp', port: 53 },
-        { protocol: 'tcp', port: 25 },
-      ],
-      execAsRoot: ['echo 1', 'echo 2'],
+    expect(routerChains(config)).toEqual({
+      in: { rules: [rule('deny')], policy: 'deny' },
+      out: { rules: [rule('allow'), rule('deny')], policy: 'deny' },
     });
   });
 
   test("reads the seed's text as it is printed, with its eight rules (M61, M65)", () => {
     const seed = resolvePath(import.meta.dirname, '../../fixtures/config/emperor-seed.ini');
     const { config } = loadEmperor(readFileSync(seed, 'utf8'));
-    const router = config && routerConfigOf(config);
-    expect(router).toMatchObject({
-      device: 'emperor0',
-      socket: '/var/run/tuntap.socket',
-      address: null,
+    if (!config) throw new Error('the seed is refused');
+    expect(config).toMatchObject({
+      router: { device: 'emperor0', socket: '/var/run/tuntap.socket' },
+      routerAddress: null,
       nat: 'off',
     });
-    expect(router?.execAsRoot).toHaveLength(4);
+    expect(config.execAsRoot).toHaveLength(4);
+    const chains = routerChains(config);
     const verdicts = (src: string, dst: string) =>
       (['out', 'in'] as const).map(
-        (name) =>
-          router && judge(router.chains[name], { src: address(src), dst: address(dst) }).action,
+        (name) => judge(chains[name], { src: address(src), dst: address(dst) }).action,
       );
     expect(verdicts('192.168.0.2', '192.168.0.1')[0]).toBe('allow');
     expect(verdicts('192.168.0.1', '192.168.0.2')[1]).toBe('allow');
@@ -91,33 +54,6 @@ exec-as-root = echo 2
     expect(verdicts('192.168.0.2', '8.8.8.8')[0]).toBe('allow');
     expect(verdicts('8.8.8.8', '192.168.0.2')[1]).toBe('allow');
     expect(verdicts('10.0.0.1', '8.8.8.8')).toEqual(['deny', 'deny']);
-  });
-});
-
-describe('vassalNetworkOf()', () => {
-  test('is null without a device', () => {
-    expect(vassalNetworkOf(vassalOf(''))).toBeNull();
-  });
-
-  test('has the device, the addresses and a chain of own rules in each direction', () => {
-    const vassal = vassalOf(
-      `tuntap-device = uwsgi0 /var/run/tuntap.socket
-address = 192.168.0.2
-address6 = fd00:1::2
-tuntap-device-rule = out 0.0.0.0 10.0.0.0/8 deny
-tuntap-device-rule = in :: :: deny
-`,
-      { emperor: emperorOf(NETWORKS) },
-    );
-    const network = vassalNetworkOf(vassal);
-    expect(network).toMatchObject({
-      device: 'uwsgi0',
-      address: address('192.168.0.2'),
-      address6: address('fd00:1::2'),
-      chains: { in: { policy: 'allow' }, out: { policy: 'allow' } },
-    });
-    expect(network?.chains.in.rules.map(({ sides }) => sides?.src.family)).toEqual([6]);
-    expect(network?.chains.out.rules.map(({ sides }) => sides?.src.family)).toEqual([4]);
   });
 });
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Address, type Family, parseAddress } from '../../../src/firewall/address.ts';
-import { type Chain, deviceChain, judge } from '../../../src/firewall/chain.ts';
+import { type Chain, deviceChains, judge } from '../../../src/firewall/chain.ts';
 import {
   compileChain,
   find4,
@@ -85,11 +85,11 @@ describe('judge()', () => {
       if ('faults' in parsed) throw new Error(text);
       return parsed.rule;
     });
-    expect(verdict(deviceChain(rules, 'in'), '10.200.0.1', '1.1.1.1')).toBe('deny by 0');
-    expect(verdict(deviceChain(rules, 'in'), '11.0.0.1', '1.1.1.1')).toBe('allow by -1');
-    expect(verdict(deviceChain(rules, 'out'), '1.1.1.1', '192.168.0.9')).toBe('deny by 0');
-    expect(verdict(deviceChain(rules, 'out'), '1.1.1.1', '192.168.1.9')).toBe('allow by -1');
-    expect(verdict(deviceChain(rules, 'out'), '10.200.0.1', '1.1.1.1')).toBe('allow by -1');
+    expect(verdict(deviceChains(rules).in, '10.200.0.1', '1.1.1.1')).toBe('deny by 0');
+    expect(verdict(deviceChains(rules).in, '11.0.0.1', '1.1.1.1')).toBe('allow by -1');
+    expect(verdict(deviceChains(rules).out, '1.1.1.1', '192.168.0.9')).toBe('deny by 0');
+    expect(verdict(deviceChains(rules).out, '1.1.1.1', '192.168.1.9')).toBe('allow by -1');
+    expect(verdict(deviceChains(rules).out, '10.200.0.1', '1.1.1.1')).toBe('allow by -1');
   });
 });
 

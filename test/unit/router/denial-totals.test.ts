@@ -1,12 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { deviceChains } from '../../../src/firewall/chain.ts';
 import { parseDeviceRule, parseRule } from '../../../src/firewall/rule.ts';
 import { DenialTotals } from '../../../src/router/denial-totals.ts';
-import {
-  type CountedChains,
-  chainsOf,
-  countChains,
-  type Denials,
-} from '../../../src/router/gates.ts';
+import { type CountedChains, countChains, type Denials } from '../../../src/router/gates.ts';
 
 /** Chains whose `out` has these rules. */
 function chains(...texts: readonly string[]): CountedChains {
@@ -24,7 +20,7 @@ function chains(...texts: readonly string[]): CountedChains {
 function ownChains(text: string): CountedChains {
   const parsed = parseDeviceRule(text);
   if (!('rule' in parsed)) throw new Error(text);
-  return countChains(chainsOf([parsed.rule]));
+  return countChains(deviceChains([parsed.rule]));
 }
 
 /** As the packets' thread does it; -1 is the policy. */

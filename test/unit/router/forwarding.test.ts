@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Address, parseAddress } from '../../../src/firewall/address.ts';
+import { deviceChains } from '../../../src/firewall/chain.ts';
 import { parseDeviceRule, parseRule, type Rule } from '../../../src/firewall/rule.ts';
 import { COLUMNS, type DropReason, trafficOf } from '../../../src/router/counters.ts';
 import { DROPPED, Forwarding, HOST } from '../../../src/router/forwarding.ts';
-import { chainsOf, countChains, gateOf } from '../../../src/router/gates.ts';
+import { countChains, gateOf } from '../../../src/router/gates.ts';
 import { forgedDatagram } from '../../support/forged-packets.ts';
 import { packetOf } from '../../support/packets.ts';
 
@@ -228,7 +229,7 @@ function router() {
         address4: address(own[slot]?.[0] ?? ''),
         address6: address(own[slot]?.[1] ?? ''),
       };
-      forwarding.setGate(slot, gateOf(addresses, [counted, countChains(chainsOf(rules))]));
+      forwarding.setGate(slot, gateOf(addresses, [counted, countChains(deviceChains(rules))]));
       return counted;
     },
     dropsOf(slot: number) {
