@@ -48,7 +48,8 @@ export type SetupStep =
 export function planSshSetup(setup: SshSetup): readonly SetupStep[] {
   const { vassal, account, keys, program } = setup;
   return [
-    { kind: 'copy', from: program, to: LOGIN_PROGRAM, mode: 0o755 },
+    // Who cannot read a program cannot trace a process that runs it.
+    { kind: 'copy', from: program, to: LOGIN_PROGRAM, mode: 0o711 },
     { kind: 'directory', path: KEYS_DIRECTORY, mode: 0o755 },
     // The host's message of the day and last login are no business of theirs.
     { kind: 'file', path: `${KEYS_DIRECTORY}/.hushlogin`, mode: 0o644, text: '' },

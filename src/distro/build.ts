@@ -29,6 +29,7 @@ export const DEFAULT_PACKAGES = [
   'curl',
   'iproute2',
   'iputils-ping',
+  'openssh-sftp-server',
   'procps',
   'python3',
 ];

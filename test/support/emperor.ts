@@ -56,6 +56,8 @@ tuntap-router-address6 = fd77::1/64`;
 export interface MachineOptions {
   /** `v1`: a machine that has no cgroup v2. */
   readonly cgroups?: 'v1';
+  /** What else the daemon is started through, such as `nsenter` into a mount namespace. */
+  readonly through?: readonly string[];
 }
 
 export class TestEmperor {
@@ -74,7 +76,7 @@ export class TestEmperor {
   #daemon: ChildProcess | null = null;
   #output = '';
 
-  constructor(options: EmperorOptions = {}, { cgroups }: MachineOptions = {}) {
+  constructor(options: EmperorOptions = {}, { cgroups, through = [] }: MachineOptions = {}) {
     const mount = mountOf(cgroups);
     this.cgroup = join(mount.path, this.cgroupParent);
     this.#remains = new Remains({
@@ -82,7 +84,7 @@ export class TestEmperor {
       launcherSocket: join(this.directory, 'run/launcher.sock'),
       netns: this.netns,
     });
-    this.#wrapper = cgroups === 'v1' ? seeingOnly(mount.path) : [];
+    this.#wrapper = [...through, ...(cgroups === 'v1' ? seeingOnly(mount.path) : [])];
     mkdirSync(this.vassals);
     execFileSync('ip', ['netns', 'add', this.netns]);
     execFileSync('ip', ['-n', this.netns, 'link', 'set', 'lo', 'up']);

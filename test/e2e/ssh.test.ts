@@ -1,0 +1,375 @@
+/** Customers come in by ssh: a real sshd, real clients, accounts made by `emperor ssh setup`. */
+import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LENT_ENV, SshMachine } from '../support/ssh-machine.ts';
+import { until } from '../support/wait.ts';
+
+const CANARY = '7777';
+const fileOf = (account: string) => `[vassal]
+command = sh -c 'cd /tmp && echo $MARK > mark && exec python3 -m http.server 8080'
+tuntap-device = uwsgi0
+${LENT_ENV}
+env = MARK=${account} inside
+ssh-user = ${account}
+`;
+
+let m: SshMachine;
+let canary: ChildProcess;
+
+beforeAll(async () => {
+  m = await SshMachine.make({ router: true });
+  await m.emperor.start();
+  for (const name of ['blog', 'shop', 'open']) m.emperor.apply(name, fileOf(`c-${name}`));
+  // As root does it by hand, and as the command does it.
+  const script = m.setUp('shop', 'c-shop').stdout;
+  expect(script).toMatch(/^sshd -t && systemctl reload ssh$/m);
+  expect(m.run(['sh'], { input: script.replace(/^sshd.*$/m, 'sshd -t') })).toMatchObject({
+    ...{ status: 0, stderr: '' },
+  });
+  expect(m.setUp('blog', 'c-blog', '--write')).toMatchObject({ status: 0, stdout: '' });
+  expect(m.setUp('open', 'c-open', '--forward', '--write')).toMatchObject({ status: 0 });
+  // Somebody of the host's, who shows what would be possible.
+  m.run([
+    'useradd',
+    '--create-home',
+    '--home-dir',
+    '/run/plain',
+    '-p',
+    '*',
+    '-s',
+    '/bin/sh',
+    'plain',
+  ]);
+  mkdirSync(join(m.emperor.directory, 'tools'));
+  m.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', m.keyOf('plain')]);
+  for (const [user, home] of [
+    ['plain', '/run/plain'],
+    ['root', '/run/root'],
+  ] as const) {
+    const to = user === 'root' ? '/etc/ssh/root.keys' : `${home}/.ssh/authorized_keys`;
+    const script = `mkdir -p ${home}/.ssh && cat ${m.keyOf('plain')}.pub > ${to} && chown -R ${user} ${home}`;
+    expect(m.run(['sh', '-c', script]).stderr).toBe('');
+  }
+  m.run([
+    'sh',
+    '-c',
+    'printf "Match User root\\n AuthorizedKeysFile /etc/ssh/root.keys\\n" > /etc/ssh/sshd_config.d/zz.conf',
+  ]);
+  m.run(['cp', m.keyOf('plain'), m.keyOf('root')]);
+  await m.startSshd();
+  // The accounts came behind the files that name them.
+  for (const name of ['blog', 'shop', 'open']) {
+    await until(`${name} can be entered`, () => m.ssh(`c-${name}`, ['true']).status === 0);
+  }
+  canary = m.spawn(['/usr/bin/python3', '-u', '-m', 'http.server', '-b', '127.0.0.1', CANARY]);
+  await until('the canary sings', () => get(`http://127.0.0.1:${CANARY}/`) === '200');
+});
+afterAll(async () => {
+  canary.kill('SIGKILL');
+  await m.close();
+});
+
+/** The status of a page as curl on the host gets it; `000` if there is none. */
+function get(url: string, ...more: readonly string[]): string {
+  const line = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '-m', '5', ...more, url];
+  return m.run(line).stdout;
+}
+
+const uidOf = (account: string) => m.run(['id', '-u', account]).stdout.trim();
+
+describe('a customer', () => {
+  test('runs a command inside: output and errors apart, input, exit status', () => {
+    const { uid } = m.emperor.status('blog');
+    const answer = m.ssh('c-blog', ['id -u; hostname; pwd; echo no >&2; exit 42']);
+    expect(answer).toEqual({
+      ...{ status: 42, stdout: `${uid}\nblog\n/home/blog\n`, stderr: 'no\n' },
+    });
+    expect(m.ssh('c-blog', ['kill -TERM $$']).status).toBe(143);
+    expect(m.ssh('c-blog', ['none']).status).toBe(127);
+    const bytes = randomBytes(1 << 20);
+    const [sum] = m.run(['sha256sum'], { input: bytes }).stdout.split(' ');
+    expect(m.ssh('c-blog', ['sha256sum'], bytes).stdout).toContain(sum);
+  });
+
+  test('has a login shell on a terminal, whose size follows', async () => {
+    const line = m.sshLine('c-blog', [], ['-tt']).map((word) => `'${word}'`);
+    const setting = 'stty cols 90 rows 20';
+    const child = m.spawn(['script', '-qefc', `${setting}; exec ${line.join(' ')}`, '/dev/null']);
+    let text = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const heard = (what: RegExp) => until(`${what} is heard`, () => what.test(text));
+    child.stdin?.write('PS1=; tty; stty size; shopt login_shell; echo $TERM\r');
+    await heard(/\/dev\/pts\/0\r\n20 90\r\nlogin_shell\s+on\r\nxterm\r\n/);
+    child.stdin?.write("trap 'stty size' WINCH; echo se''t\r");
+    await heard(/set\r\n/);
+    const [ssh = ''] = m
+      .run(['pgrep', '-P', `${child.pid}`])
+      .stdout.trim()
+      .split('\n');
+    m.run(['sh', '-c', `stty cols 66 rows 11 < /proc/${ssh}/fd/0`]);
+    await heard(/11 66\r\n/);
+    child.stdin?.write('sleep 100\r');
+    await new Promise((done) => setTimeout(done, 200));
+    child.stdin?.write('\u0003');
+    child.stdin?.write('echo status $?; exit 7\r');
+    await heard(/status 130\r\n/);
+    expect(await new Promise((done) => child.once('close', done))).toBe(7);
+  });
+
+  test.each([
+    ['scp', ['scp', '-q']],
+    ['scp of the old protocol', ['scp', '-q', '-O']],
+  ])('copies files by %s', (_, [file = '', ...how]) => {
+    const there = join(m.emperor.directory, 'tools', 'bytes');
+    writeFileSync(there, randomBytes(300_000));
+    const options = [...m.options('c-blog'), '-P', '2222'];
+    const copy = (from: string, to: string) => m.run([file, ...how, ...options, from, to]);
+    expect(copy(there, 'c-blog@127.0.0.1:copied')).toMatchObject({ status: 0, stderr: '' });
+    expect(copy('c-blog@127.0.0.1:copied', `${there}.back`)).toMatchObject({ status: 0 });
+    expect(readFileSync(`${there}.back`).equals(readFileSync(there))).toBe(true);
+    const inside = statSync(join(m.emperor.directory, 'homes/blog/copied'));
+    expect(inside.uid).toBe(m.emperor.status('blog').uid);
+  });
+
+  test('works with sftp, which sees nothing but the vassal', () => {
+    const batch = 'put /etc/hostname from-host\nls /\nget /etc/shadow /dev/null\n';
+    const { stdout, stderr } = m.run(
+      ['sftp', '-q', ...m.options('c-blog'), '-P', '2222', '-b', '-', 'c-blog@127.0.0.1'],
+      { input: batch },
+    );
+    expect(stdout).toMatch(/\/home/);
+    expect(stderr).toMatch(/shadow/);
+    expect(existsSync(join(m.emperor.directory, 'homes/blog/from-host'))).toBe(true);
+  });
+
+  test('synchronises a tree by rsync', () => {
+    const tree = join(m.emperor.directory, 'tools', 'tree');
+    mkdirSync(join(tree, 'a/b'), { recursive: true });
+    writeFileSync(join(tree, 'a/b/c'), 'deep');
+    const shell = ['ssh', ...m.options('c-blog'), '-p', '2222'].join(' ');
+    const answer = m.run(['rsync', '-a', '-e', shell, `${tree}/`, 'c-blog@127.0.0.1:tree']);
+    expect(answer).toMatchObject({ status: 0, stderr: '' });
+    const there = join(m.emperor.directory, 'homes/blog/tree/a/b/c');
+    expect(readFileSync(there, 'utf8')).toBe('deep');
+  });
+
+  test('shows up in status, and is gone from it and the vassal when the client is killed', async () => {
+    const child = m.spawn(m.sshLine('c-blog', ['trap "" HUP; sleep 4321'], ['-tt']));
+    const sessions = () => {
+      const { processes } = m.emperor.status('blog');
+      return processes.filter(({ kind }) => kind === 'session').map(({ label }) => label);
+    };
+    await until('the session is there', () => sessions().join() === 'ssh');
+    child.kill('SIGKILL');
+    await until('it is gone', () => sessions().length === 0);
+    expect(m.ssh('c-blog', ['pgrep -f "[s]leep 4321"']).stdout).toBe('');
+  });
+
+  test('stays in while the emperor is killed, comes in without one, and with the next', async () => {
+    const child = m.spawn(m.sshLine('c-blog', ['cat']));
+    let text = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const echo = async (word: string) => {
+      child.stdin?.write(`${word}\n`);
+      await until(`${word} comes back`, () => text.includes(`${word}\n`));
+    };
+    await echo('before');
+    await m.emperor.signal('SIGKILL');
+    await echo('meanwhile');
+    expect(m.ssh('c-blog', ['echo in']).stdout).toBe('in\n');
+    await m.emperor.start();
+    await echo('after');
+    await until('the door is open', () => m.ssh('c-blog', ['echo in']).stdout === 'in\n');
+    child.stdin?.end();
+    expect(await new Promise((done) => child.once('close', done))).toBe(0);
+  });
+});
+
+describe('forwarding', () => {
+  const url = `http://127.0.0.1:${CANARY}/`;
+  /** Holds a connection with these options, and says what `probe` sees meanwhile. */
+  async function during(
+    account: string,
+    options: readonly string[],
+    probe: () => string,
+  ): Promise<string> {
+    const child = m.spawn(m.sshLine(account, [], ['-N', ...options]));
+    let errors = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      errors += chunk.toString();
+    });
+    const ended = new Promise((done) => child.once('close', done));
+    try {
+      const isUp = () => m.run(['ss', '-ltn']).stdout.includes(':9999 ');
+      await until('it listens, or has given up', () => child.exitCode !== null || isUp());
+      return child.exitCode === null ? probe() : `gave up: ${errors.trim()}`;
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+    }
+  }
+  const ways = (
+    target: string,
+  ): readonly (readonly [string, readonly string[], () => string])[] => [
+    ['-L', ['-L', `9999:${target}`], () => get('http://127.0.0.1:9999/')],
+    ['-D', ['-D', '9999'], () => get(`http://${target}/`, '--socks5', '127.0.0.1:9999')],
+    ['-R', ['-R', `9999:${target}`], () => get('http://127.0.0.1:9999/')],
+  ];
+
+  test('to the host is closed in every direction, which is possible for others', async () => {
+    for (const [name, options, probe] of ways(`127.0.0.1:${CANARY}`)) {
+      expect([name, await during('plain', options, probe)]).toEqual([name, '200']);
+      for (const account of ['c-blog', 'c-open']) {
+        expect([name, await during(account, options, probe)]).not.toEqual([name, '200']);
+      }
+    }
+    const pipe = (account: string) =>
+      m.run(m.sshLine(account, [], ['-W', `127.0.0.1:${CANARY}`]), {
+        input: 'GET / HTTP/1.0\r\n\r\n',
+      }).stdout;
+    expect(pipe('plain')).toContain('200 OK');
+    for (const account of ['c-blog', 'c-open']) expect(pipe(account)).toBe('');
+    expect(get(url)).toBe('200');
+  });
+
+  test("to the vassal's own address is open where it was asked for, and nowhere else", async () => {
+    const address = m.emperor.status('open').address;
+    const other = m.emperor.status('blog').address;
+    const mark = () => m.run(['curl', '-s', '-m', '5', 'http://127.0.0.1:9999/mark']).stdout.trim();
+    const to = (target: string | null) => ['-L', `9999:${target}:8080`];
+    await until('it serves', () => get(`http://${address}:8080/mark`) === '200');
+    await until('the other serves', () => get(`http://${other}:8080/mark`) === '200');
+    expect(await during('c-open', to(address), mark)).toBe('c-open inside');
+    expect(await during('c-open', to(other), mark)).toBe('');
+    expect(await during('c-blog', to(other), mark)).toBe('');
+  });
+
+  test('of agents and unix sockets is closed too', () => {
+    const settings = m.run(['sshd', '-T', '-C', 'user=c-open,host=x,addr=127.0.0.1']).stdout;
+    for (const line of [
+      'allowagentforwarding no',
+      'allowstreamlocalforwarding no',
+      'x11forwarding no',
+      'permittunnel no',
+      'permituserrc no',
+      'allowtcpforwarding local',
+      'passwordauthentication no',
+    ]) {
+      expect(settings.split('\n')).toContain(line);
+    }
+  });
+});
+
+describe('nobody gets where he should not', () => {
+  test('the snippets are about their accounts alone, and root stays on the host', () => {
+    const settings = m.run(['sshd', '-T', '-C', 'user=root,host=x,addr=127.0.0.1']).stdout;
+    expect(settings).toMatch(/^forcecommand none$/m);
+    const net = m.run(['readlink', '/proc/self/ns/net']).stdout;
+    expect(m.ssh('root', ['readlink /proc/self/ns/net']).stdout).toBe(net);
+    expect(m.ssh('c-blog', ['readlink /proc/self/ns/net']).stdout).not.toBe(net);
+    const door = join(m.emperor.directory, 'run/doors/blog.sock');
+    const login = ['/usr/local/lib/emperor/emperor-login', '-c', `door ${door}`];
+    expect(m.run(login)).toMatchObject({ status: 125 });
+    expect(m.emperor.write('bad', '[vassal]\nssh-user = root\n')).toBeDefined();
+    expect(m.emperor.cli('check', m.emperor.file('bad')).status).not.toBe(0);
+    m.emperor.remove('bad');
+  });
+
+  test('one account cannot use the door of another, nor see what is beside the doors', () => {
+    const as = (account: string, ...command: readonly string[]) =>
+      m.run(['setpriv', `--reuid=${uidOf(account)}`, '--clear-groups', '--', ...command]);
+    const doors = join(m.emperor.directory, 'run/doors');
+    const enter = (name: string) =>
+      as('c-shop', '/usr/local/lib/emperor/emperor-login', '-c', `door ${doors}/${name}.sock`);
+    expect(enter('shop').status).toBe(0);
+    expect(enter('blog')).toMatchObject({
+      ...{ status: 125, stderr: expect.stringContaining('Permission denied') },
+    });
+    for (const path of ['run', 'run/doors', 'run/vassals', 'run/emperor.sock', 'state']) {
+      const { status } = as('c-shop', 'cat', join(m.emperor.directory, path));
+      expect([path, status]).toEqual([path, 1]);
+    }
+    expect(as('c-shop', 'ls', doors).status).not.toBe(0);
+    expect(readdirSync(doors).sort()).toEqual(['blog.sock', 'open.sock', 'shop.sock']);
+  });
+
+  test('an account whose lines in sshd_config are lost gets nowhere', async () => {
+    const snippet = '/etc/ssh/sshd_config.d/emperor-c-shop.conf';
+    m.run([
+      'sh',
+      '-c',
+      `mv ${snippet} /etc/ssh/kept && printf 'Match User c-shop\\n AuthorizedKeysFile /etc/ssh/emperor/c-shop.keys\\n' > ${snippet}`,
+    ]);
+    await m.reload();
+    for (const command of [[], ['id'], ['door /etc/passwd']]) {
+      const { status, stdout } = m.ssh('c-shop', command);
+      expect([command, status, stdout]).toEqual([command, 125, '']);
+    }
+    m.run(['mv', '/etc/ssh/kept', snippet]);
+    await m.reload();
+    expect(m.ssh('c-shop', ['echo in']).stdout).toBe('in\n');
+  });
+
+  test('the door opens and closes with its line, and nothing restarts', async () => {
+    const { pid } = m.emperor.status('shop');
+    const without = fileOf('c-shop').replace(/^ssh-user.*$/m, '');
+    const child = m.spawn(m.sshLine('c-shop', ['sleep 1000']));
+    const ended = new Promise((done) => child.once('close', done));
+    await until('he is in', () =>
+      m.emperor.status('shop').processes.some(({ kind }) => kind === 'session'),
+    );
+    m.emperor.apply('shop', without);
+    await ended;
+    expect(m.ssh('c-shop', ['true'])).toMatchObject({
+      ...{ status: 125, stderr: expect.stringContaining('this system is not running') },
+    });
+    m.emperor.apply('shop', fileOf('c-nobody'));
+    const conditions = () => m.emperor.stats().conditions.join('\n');
+    await until('a condition says so', () => /ssh-user c-nobody is no user/.test(conditions()));
+    m.emperor.apply('shop', fileOf('c-shop'));
+    await until('he comes in again', () => m.ssh('c-shop', ['echo in']).stdout === 'in\n');
+    expect(conditions()).not.toMatch(/c-nobody/);
+    expect(m.emperor.status('shop').pid).toBe(pid);
+  });
+
+  test('the door goes with its vassal', async () => {
+    const door = join(m.emperor.directory, 'run/doors/shop.sock');
+    m.emperor.cli('stop', 'shop');
+    await until('it is gone', () => !existsSync(door));
+    expect(m.ssh('c-shop', ['true']).status).toBe(125);
+    m.emperor.cli('start', 'shop');
+    await until('it is back', () => m.ssh('c-shop', ['echo in']).stdout === 'in\n');
+  });
+});
+
+describe('emperor ssh setup', () => {
+  test('can be done again, and takes no account that is there for something else', () => {
+    expect(m.setUp('blog', 'c-blog', '--write')).toMatchObject({ status: 0 });
+    expect(m.ssh('c-blog', ['echo in']).stdout).toBe('in\n');
+    const { status, stderr } = m.setUp('blog', 'plain', '--write');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('has the shell /bin/sh')]);
+    expect(m.run(['ls', '/etc/ssh/emperor']).stdout).not.toContain('plain');
+  });
+
+  test('takes back what sshd refuses', () => {
+    m.run(['sh', '-c', 'echo Nonsense >> /etc/ssh/sshd_config']);
+    const { status, stderr } = m.setUp('blog', 'c-late', '--write');
+    m.run(['sed', '-i', '/^Nonsense/d', '/etc/ssh/sshd_config']);
+    expect([status, stderr]).toEqual([1, expect.stringContaining('Nonsense')]);
+    expect(m.run(['ls', '/etc/ssh/sshd_config.d']).stdout).not.toContain('c-late');
+    expect(m.run(['sshd', '-t']).status).toBe(0);
+  });
+});
+
+test('this machine is left as it was', () => {
+  expect(readFileSync('/etc/passwd', 'utf8')).not.toContain('c-blog');
+  expect(existsSync('/etc/ssh/emperor')).toBe(false);
+  expect(existsSync('/usr/local/lib/emperor')).toBe(false);
+});
