@@ -349,6 +349,19 @@ describe('nobody gets where he should not', () => {
   });
 });
 
+test("a service of the host's can have the network of a vassal, unprivileged", () => {
+  const { pid } = m.emperor.status('blog');
+  const name = `${m.emperor.netns}-blog`;
+  m.run(['ip', 'netns', 'attach', name, `${pid}`]);
+  try {
+    const enter = ['nsenter', `--net=/run/netns/${name}`, 'setpriv', `--reuid=${uidOf('plain')}`];
+    const { stdout } = m.run([...enter, 'curl', '-s', 'http://127.0.0.1:8080/mark']);
+    expect(stdout).toBe('c-blog inside\n');
+  } finally {
+    m.run(['ip', 'netns', 'del', name]);
+  }
+});
+
 describe('emperor ssh setup', () => {
   test('can be done again, and takes no account that is there for something else', () => {
     expect(m.setUp('blog', 'c-blog', '--write')).toMatchObject({ status: 0 });
