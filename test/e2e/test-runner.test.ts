@@ -22,7 +22,7 @@ const path = (...names: readonly string[]) => join(checkout, ...names);
 
 beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), 'emperor-runner-'));
-  for (const part of ['scripts', 'vitest.config.ts', 'package.json', 'test/skips.txt']) {
+  for (const part of ['.ci', 'scripts', 'vitest.config.ts', 'package.json', 'test/skips.txt']) {
     cpSync(join(ROOT, part), path(part), { recursive: true });
   }
   for (const part of ['alarm-clock.ts', 'alarm-clock-worker.mjs']) {
@@ -58,9 +58,12 @@ interface Ended {
   readonly seconds: number;
 }
 
-function start(env: Readonly<Record<string, string>>) {
+function start(
+  env: Readonly<Record<string, string>>,
+  [program, ...args]: readonly [string, ...string[]] = [process.execPath, path('scripts/test.mjs')],
+) {
   const strangers = Object.entries(process.env).filter(([key]) => !key.startsWith('VITEST'));
-  return spawn(process.execPath, [path('scripts/test.mjs')], {
+  return spawn(program, args, {
     env: { ...Object.fromEntries(strangers), NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -136,6 +139,14 @@ describe('npm test', () => {
     expect(status).toBe(1);
   });
 
+  test('has its closing line where it cannot even begin', async () => {
+    rmSync(path('node_modules'));
+    const { status, output, lastLine } = await run({});
+    expect(output).toMatch(/^FAILED outside any test: .*ENOENT/m);
+    expect(lastLine).toBe('0 passed, 1 failed');
+    expect(status).toBe(1);
+  });
+
   test('passes on that it shall end', async () => {
     write('kernel/hangs', blockedBy('echo $$ > sleeper; exec sleep 1000'));
     const runner = start({});
@@ -144,6 +155,27 @@ describe('npm test', () => {
     runner.kill('SIGTERM');
     expect((await ended).lastLine).toMatch(/^[12] passed, 1 failed$/);
     expect(isAlive(sleeper())).toBe(false);
+  });
+});
+
+describe('.ci/run', () => {
+  const ci = () => endOf(start({}, [path('.ci/run')]));
+
+  test('has the closing line where the set-up fails', async () => {
+    writeFileSync(path('scripts/setup.mjs'), 'process.exit(3);');
+    const { status, output, lastLine } = await ci();
+    expect(output).toContain('set-up FAILED: status 3, ');
+    expect(lastLine).toBe('0 passed, 1 failed');
+    expect(status).toBe(1);
+  });
+
+  test('has it where what counts the tests is killed, and fails for what is no test', async () => {
+    writeFileSync(path('scripts/setup.mjs'), '');
+    writeFileSync(path('scripts/test.mjs'), "process.kill(process.pid, 'SIGKILL');");
+    expect(await ci()).toMatchObject({ lastLine: '0 passed, 1 failed', status: 1 });
+    writeFileSync(path('scripts/test.mjs'), "console.log('5 passed, 0 failed');");
+    // This checkout has no types to check.
+    expect(await ci()).toMatchObject({ lastLine: '5 passed, 0 failed', status: 1 });
   });
 });
 
