@@ -227,17 +227,14 @@ export class Administration implements Governor {
     const vassal = this.#known(name);
     if (action === 'freeze') return this.#setFrozen(vassal, 'running');
     if (action === 'thaw') return this.#setFrozen(vassal, 'frozen');
-    vassal.awaitedBy += 1;
-    try {
+    await awaiting(vassal, async () => {
       if (action === 'reload') await this.#reload(vassal);
       else if (action === 'stop')
         vassal.stop(this.#realm.entries.get(name)?.onDisk?.sha256 ?? null);
       else vassal[action]();
       this.#realm.record(vassal);
       await this.#untilResting(vassal, action);
-    } finally {
-      vassal.awaitedBy -= 1;
-    }
+    });
   }
 
   async #reload(vassal: Vassal): Promise<void> {
@@ -311,7 +308,11 @@ export class Administration implements Governor {
     return address !== null || address6 !== null;
   }
 
-  async wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult> {
+  wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult> {
+    return awaiting(this.#realm.vassals.get(name), () => this.#wait(name, request, signal));
+  }
+
+  async #wait(name: string, request: WaitRequest, signal?: AbortSignal): Promise<WaitResult> {
     const { waiters, vassals, vassalHost } = this.#realm;
     await this.#host.look(name);
     await this.#emperor.upToDate;
@@ -358,6 +359,17 @@ export class Administration implements Governor {
 
   async shutdown(options: { readonly stopVassals: boolean }): Promise<void> {
     await this.#host.quit(options);
+  }
+}
+
+/** Has whatever ends of `vassal` meanwhile go before what nobody waits for. */
+async function awaiting<T>(vassal: Vassal | undefined, work: () => Promise<T>): Promise<T> {
+  if (!vassal) return work();
+  vassal.awaitedBy += 1;
+  try {
+    return await work();
+  } finally {
+    vassal.awaitedBy -= 1;
   }
 }
 

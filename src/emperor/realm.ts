@@ -45,7 +45,7 @@ export type RealmHost = Omit<
 /** Vassals with hooks that are being started at the same time: hooks mostly wait. */
 const HOOKED_STARTS = 64;
 /** Vassals and commands whose ends begin at the same time; Linux 6.18 does not survive about a thousand. */
-const ENDINGS = 64;
+export const ENDINGS = 64;
 
 export class Realm {
   readonly vassalHost: VassalHost;

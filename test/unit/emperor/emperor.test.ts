@@ -7,14 +7,17 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { Scope } from '../../../src/base/scope.ts';
 import { Semaphore } from '../../../src/base/semaphore.ts';
+import { Administration, type AdministrationHost } from '../../../src/emperor/administration.ts';
 import { Emperor } from '../../../src/emperor/emperor.ts';
-import { Realm, type RealmHost } from '../../../src/emperor/realm.ts';
+import { ENDINGS, Realm, type RealmHost } from '../../../src/emperor/realm.ts';
 import { resolveText } from '../../../src/emperor/roster.ts';
 import type { IncludeResult, Settings } from '../../../src/emperor/settings.ts';
 import type { Sighting } from '../../../src/emperor/sighting.ts';
 import { STATE, TAG, VERB } from '../../../src/jail/wire.ts';
 import { emperorOf } from '../../support/configuration.ts';
 import { type Answer, frameServer } from '../../support/frame-server.ts';
+import { settled } from '../../support/manual-clock.ts';
+import { until } from '../../support/wait.ts';
 
 const OK: Answer = { verb: VERB.OK, fields: [] };
 /** A command in slot 1. */
@@ -42,6 +45,8 @@ let realm: Realm;
 let emperor: Emperor;
 /** Path → what stands there. */
 let includes: Map<string, string>;
+/** Inits that were told to stop, in their order. */
+let stopped: string[];
 
 beforeEach(() => {
   scope = new Scope();
@@ -49,6 +54,7 @@ beforeEach(() => {
     rmSync(path, { recursive: true }),
   );
   includes = new Map();
+  stopped = [];
   const place = (name: string) => {
     mkdirSync(join(directory, name));
     return join(directory, name);
@@ -95,6 +101,7 @@ async function init(name: string, hash: string, listing: () => Promise<void>): P
     join(directory, 'run/vassals', name, 'init.sock'),
     async ({ verb }) => {
       if (verb === VERB.HELLO) return welcome(name, hash);
+      if (verb === VERB.STOP) stopped.push(name);
       if (verb !== VERB.LIST) return OK;
       await listing();
       return RUNNING;
@@ -125,6 +132,8 @@ function seen(name: string, text: string): Sighting {
   const owner = { uid: 0, gid: 0, mode: 0o644 };
   return { kind: 'present', name, file, text, sha256: text, owner, touched: false };
 }
+
+const gone = (name: string): Sighting => ({ kind: 'gone', name, file: `/vassals/${name}.ini` });
 
 function hashOf(name: string, text: string): string {
   const file = { file: `/vassals/${name}.ini`, text, sha256: text };
@@ -176,4 +185,42 @@ test('a refused file that becomes valid by an include is applied, though nothing
   await vassal.idle();
   expect(vassal.applied?.sha256).toBe(next);
   expect(vassal.isApplied).toBe(true);
+});
+
+/** The emperor's answers; a look at a file finds that it is gone. */
+function administration(): Administration {
+  return new Administration(realm, emperor, {
+    look: async (name: string) => emperor.see([gone(name)]),
+  } as unknown as AdministrationHost);
+}
+
+const WAITS: readonly (readonly [string, (governor: Administration, name: string) => unknown])[] = [
+  ['stops', (governor, name) => governor.act(name, 'stop')],
+  ['restarts', (governor, name) => governor.act(name, 'restart')],
+  [
+    'removed and waits for',
+    (governor, name) => governor.wait(name, { conditions: ['gone'], timeoutMs: 60_000 }),
+  ],
+];
+
+test.each(WAITS)('what an operator %s ends before what nobody waits for', async (_, begin) => {
+  const names = ['first', 'second', 'asked'];
+  await Promise.all(names.map((name) => init(name, 'h', async () => {})));
+  await emperor.adopt();
+  const { endLimit } = realm.vassalHost;
+  // As many as may end at once are ending, and one of them ends.
+  let goOn = () => {};
+  const ending = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  void endLimit.run(() => ending);
+  for (let others = 1; others < ENDINGS; others++) void endLimit.run(() => new Promise(() => {}));
+  emperor.see([gone('first'), gone('second')]);
+  await emperor.upToDate;
+  void begin(administration(), 'asked');
+  await settled();
+  expect(stopped).toEqual([]);
+  goOn();
+  await until('all are told to stop', () => stopped.length === names.length);
+  expect(stopped).toEqual(['asked', 'first', 'second']);
 });
