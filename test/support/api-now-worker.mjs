@@ -1,11 +1,9 @@
 // The thread of api-now.ts that asks. It uses the built client, since a thread is not started by vitest, which reads TypeScript.
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { ApiClient } from '../../dist/api/client.js';
 import { EmperorError } from '../../dist/base/errors.js';
 
-const { signal } = workerData;
-
-parentPort.on('message', async ({ socketPath, verb, args, port }) => {
+parentPort.on('message', async ({ socketPath, verb, args, port, signal }) => {
   port.postMessage(await replyTo(new ApiClient(socketPath), verb, args));
   Atomics.store(signal, 0, 1);
   Atomics.notify(signal, 0);

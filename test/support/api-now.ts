@@ -18,7 +18,7 @@ export type Reply =
 /** More than any wait of a test. */
 const PATIENCE_MS = 90_000;
 
-let started: { readonly worker: Worker; readonly signal: Int32Array } | null = null;
+let thread: Worker | null = null;
 
 /** Asks the emperor that listens at `socketPath`; throws what ApiClient throws. */
 export function askNow<V extends Verb>(
@@ -26,11 +26,11 @@ export function askNow<V extends Verb>(
   verb: V,
   ...args: Parameters<ApiClient[V]>
 ): Awaited<ReturnType<ApiClient[V]>> {
-  started ??= startThread();
-  const { worker, signal } = started;
+  thread ??= startThread();
   const { port1, port2 } = new MessageChannel();
-  Atomics.store(signal, 0, 0);
-  worker.postMessage({ socketPath, verb, args, port: port2 }, [port2]);
+  // Of this call alone: an answer that comes too late must not wake the next one.
+  const signal = new Int32Array(new SharedArrayBuffer(4));
+  thread.postMessage({ socketPath, verb, args, port: port2, signal }, [port2]);
   Atomics.wait(signal, 0, 0, PATIENCE_MS);
   const reply = receiveMessageOnPort(port1)?.message as Reply | undefined;
   port1.close();
@@ -41,14 +41,10 @@ export function askNow<V extends Verb>(
   return reply.answer as Awaited<ReturnType<ApiClient[V]>>;
 }
 
-function startThread() {
-  const signal = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(new URL('api-now-worker.mjs', import.meta.url), {
-    workerData: { signal },
-    execArgv: [],
-  });
+function startThread(): Worker {
+  const worker = new Worker(new URL('api-now-worker.mjs', import.meta.url), { execArgv: [] });
   worker.unref();
-  return { worker, signal };
+  return worker;
 }
 
 function errorOf({
