@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OpName } from '../../src/jail/encode.ts';
 import type { JailNetwork, JailPlan, Step } from '../../src/jail/plan.ts';
-import { forget, forgetFailed, launch } from '../support/jail.ts';
+import { failureOf, forget, launch } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
 import { makeTinyDistro } from '../support/tiny-distro.ts';
 import type { World } from '../support/world.ts';
@@ -55,19 +55,7 @@ const { freshName } = useJails('f', (given) => {
   w = given;
 });
 
-/** The sentence with which a launch fails; removes what an emperor would remove. */
-async function failure(plan: JailPlan): Promise<string> {
-  const error = await launch(w, plan).then(
-    async (jail) => {
-      await jail.stop();
-      throw new Error('the launch did not fail');
-    },
-    (one: unknown) => one,
-  );
-  await forgetFailed(w, plan.name);
-  expect(error).toMatchObject({ code: 'jail-failed' });
-  return (error as Error).message;
-}
+const failure = (plan: JailPlan) => failureOf(w, plan);
 
 /** A plan with every kind of step in it; each launch needs one of its own, since what it needs is made by w.plan(). */
 const fullPlan = () =>

@@ -9,7 +9,7 @@ import { fetchTun } from '../../src/jail/fetch-descriptor.ts';
 import type { JailNetwork, JailSpec } from '../../src/jail/plan.ts';
 import { Poller } from '../../src/linux/poller.ts';
 import { hasVnetHeader, setOffload, TCP_OFFLOADS, VNET_HEADER_BYTES } from '../../src/linux/tun.ts';
-import { forgetFailed, launch, logLines, socketOf, type TestJail } from '../support/jail.ts';
+import { failureOf, logLines, socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
@@ -51,19 +51,7 @@ function inside(jail: TestJail, ...command: readonly string[]): string {
   return execFileSync('nsenter', args, { encoding: 'utf8' });
 }
 
-async function refusal(changes: Partial<JailSpec>): Promise<string> {
-  const plan = w.plan(freshName(), changes);
-  const error = await launch(w, plan).then(
-    async (jail) => {
-      await jail.stop();
-      throw new Error('the launch did not fail');
-    },
-    (one: unknown) => one,
-  );
-  await forgetFailed(w, plan.name);
-  expect(error).toMatchObject({ code: 'jail-failed' });
-  return (error as Error).message;
-}
+const refusal = (changes: Partial<JailSpec>) => failureOf(w, w.plan(freshName(), changes));
 
 describe('the address of a tun', () => {
   test('comes from the plan, with default routes, before anything of the tenant has run', async () => {

@@ -73,6 +73,20 @@ export async function forgetFailed(world: World, name: string): Promise<void> {
   await forget(world, name);
 }
 
+/** The sentence with which a launch fails; what is left of it is removed. */
+export async function failureOf(world: World, plan: JailPlan): Promise<string> {
+  const error = await launch(world, plan).then(
+    async (jail) => {
+      await jail.stop();
+      return new Error(`the launch of ${plan.name} did not fail`);
+    },
+    (one: unknown) => one,
+  );
+  await forgetFailed(world, plan.name);
+  if (error instanceof EmperorError && error.code === 'jail-failed') return error.message;
+  throw error;
+}
+
 function jailOf(
   world: World,
   base: Pick<TestJail, 'plan' | 'pid' | 'startTime' | 'init' | 'ended'>,
