@@ -4,7 +4,7 @@
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { isErrno } from '../base/errors.ts';
+import { isErrno } from './errors.ts';
 
 /** Returns the parsed content, or undefined where the file is missing or not JSON. */
 export function readStateFile(path: string): unknown {

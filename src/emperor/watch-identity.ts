@@ -2,7 +2,7 @@
  * Which directory a path leads to. A file is missing only if the directory that was first opened says so:
  * where a disk is unmounted or a directory replaced, the path leads to another one, which proves nothing.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 
 export interface DirectoryIdentity {
   readonly dev: bigint;
@@ -83,9 +83,4 @@ export function judgeDirectory(look: DirectoryLook): DirectoryVerdict {
   // An empty one is what a lost disk or a slip looks like: it never ends anything.
   const isDue = now - stranger.since >= look.holdMs && look.listedFiles > 0;
   return isDue ? { kind: 'adopted' } : { kind: 'replaced', stranger };
-}
-
-/** Reads a directory to its end; throws Node's error if it cannot. Names only cost far less than entries. */
-export function readNames(path: string): readonly string[] {
-  return readdirSync(path);
 }

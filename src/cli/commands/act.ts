@@ -1,7 +1,7 @@
 /** `emperor start, stop, restart, reload, freeze, thaw NAME…`: several at once, one failure stops no other. */
 
 import type { ApiClient } from '../../api/client.ts';
-import { Semaphore } from '../../base/semaphore.ts';
+import { inParallel } from '../../base/semaphore.ts';
 import { VASSAL_ACTIONS, type VassalAction } from '../../emperor/governor.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit.ts';
@@ -15,11 +15,8 @@ const AT_ONCE = 32;
 export async function run({ verb, words, globals }: Call): Promise<number> {
   const client = await reach(globals);
   const action = actionOf(verb);
-  const semaphore = new Semaphore(AT_ONCE);
   const names = [...new Set(words)];
-  const statuses = await Promise.all(
-    names.map((name) => semaphore.run(() => actOn(client, name, action))),
-  );
+  const statuses = await inParallel(names, AT_ONCE, (name) => actOn(client, name, action));
   if (globals.json) printJson(names.map((name, index) => ({ name, done: statuses[index] === 0 })));
   return statuses.find((status) => status !== EXIT.done) ?? EXIT.done;
 }
