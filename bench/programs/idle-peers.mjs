@@ -30,6 +30,7 @@ for (const [i, fd] of tuns.entries()) {
   const address4 = { family: 4, words: [0x0a010000 + i + 2] };
   router.attach({ name: `peer${i}`, address4, address6: null, rules: [] }, fd);
 }
+router.begin();
 say({ seconds: (performance.now() - begin) / 1000 });
 
 process.stdin.resume();

@@ -101,12 +101,12 @@ export class Attachments {
     });
   }
 
-  /** Begins to attach whom the router does not know, all at once and without waiting for them. */
-  async attachMissing(client: RouterClient): Promise<void> {
+  /** Begins to attach whom the router does not know, all at once; returns the attempts, which may take for ever. */
+  async attachMissing(client: RouterClient): Promise<readonly Promise<void>[]> {
     const known = await knownTo(client);
-    for (const spec of this.#specs.values()) {
-      if (!isAttached(spec, known.get(spec.name))) void this.#attachUntilDone(client, spec.name);
-    }
+    return [...this.#specs.values()]
+      .filter((spec) => !isAttached(spec, known.get(spec.name)))
+      .map(({ name }) => this.#attachUntilDone(client, name));
   }
 
   async #attachUntilDone(client: RouterClient, vassal: string): Promise<void> {

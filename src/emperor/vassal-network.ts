@@ -2,7 +2,7 @@
  * The network of the vassals: which address each has, and that the router knows it. The router itself forwards
  * without us; we tell it who is attached and what the firewall says, and tell it again whenever there is a new one.
  */
-import type { Clock } from '../base/clock.ts';
+import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
@@ -54,6 +54,11 @@ export interface AdoptedVassal {
 /** Packets that wait for the router in a vassal's device; with offloads each may be 64 KB. */
 const QUEUE_PACKETS = 500;
 const MTU = 1500;
+/**
+ * A new router forwards nothing until all are attached, or this long: else the packets for those that are not would be
+ * dropped, and TCP waits twice as long after each loss.
+ */
+const HOLD_MS = 300;
 
 export class VassalNetwork {
   readonly #host: VassalNetworkHost;
@@ -86,7 +91,7 @@ export class VassalNetwork {
   }
 
   async #prepare(client: RouterClient, { isNewDevice, ledgerFault }: RouterWelcome): Promise<void> {
-    const { log } = this.#host;
+    const { clock, log } = this.#host;
     // Where only the router was lost, the host's side stands, and the vassals are waiting.
     const isRestart = this.#isPrepared && !isNewDevice;
     if (!isRestart) await this.#prepareHost(isNewDevice);
@@ -95,7 +100,9 @@ export class VassalNetwork {
     const { mode, reason } = await client.call('settled', null);
     if (mode === 'plain') log.warn({ reason }, 'the router handles packets one by one: slow');
     await client.call('firewall', this.#firewall);
-    await this.#attachments.attachMissing(client);
+    const attempts = await this.#attachments.attachMissing(client);
+    await Promise.race([Promise.all(attempts), delay(clock, HOLD_MS)]);
+    await client.call('begin', null);
     await this.#serveUwsgi(client);
     await this.#attachments.forgetAll(client);
     if (isRestart) await this.#prepareHost(isNewDevice);

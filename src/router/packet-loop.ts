@@ -43,6 +43,8 @@ export type LoopMessage =
       readonly gate: Gate | null;
     } & PeerAddresses)
   | { readonly type: 'detach'; readonly slot: number }
+  /** Packets are read from now on. Until then they wait in the devices, since most receivers are not attached yet. */
+  | { readonly type: 'begin' }
   /** Closes everything and returns. */
   | { readonly type: 'end' }
   | {
@@ -93,6 +95,7 @@ export class PacketLoop {
   readonly #scratch = Buffer.alloc(VNET_HEADER_BYTES + MAX_PACKET_BYTES);
   readonly #packets = new NowaitBuffer(this.#scratch);
   #isEnding = false;
+  #hasBegun = false;
   readonly #wait = fastCall<[epoll: number, events: Buffer, max: number, timeout: number]>(
     'int epoll_wait(int, void *, int, int)',
   );
@@ -177,9 +180,14 @@ export class PacketLoop {
         const { slot, fd } = message;
         this.#fds[slot] = fd;
         this.#forwarding.attach(slot, message);
-        addToEpoll(this.#setting.epoll, { fd, events: EPOLLIN, token: slot });
+        if (this.#hasBegun) this.#listenTo(slot);
         return;
       }
+      case 'begin':
+        if (this.#hasBegun) return;
+        this.#hasBegun = true;
+        for (const [slot, fd] of this.#fds.entries()) if (fd >= 0) this.#listenTo(slot);
+        return;
       case 'detach':
         this.#detach(message.slot);
         return;
@@ -193,6 +201,11 @@ export class PacketLoop {
         this.#forwarding.setNetworks(message.networks);
         for (const [slot, gate] of message.gates) this.#forwarding.setGate(slot, gate);
     }
+  }
+
+  #listenTo(slot: number): void {
+    const fd = this.#fds[slot] as number;
+    addToEpoll(this.#setting.epoll, { fd, events: EPOLLIN, token: slot });
   }
 
   #detach(slot: number): void {

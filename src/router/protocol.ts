@@ -64,6 +64,8 @@ export interface RouterCalls {
   /** Serves unmodified uWSGI vassals by these devices and no others. */
   readonly uwsgi: { ask: readonly UwsgiDevice[]; answer: null };
   readonly attach: { ask: AttachRequest; answer: null };
+  /** All whose inits answer at once are attached: packets, which have waited in the devices, are forwarded. */
+  readonly begin: { ask: null; answer: null };
   readonly rules: { ask: { name: string; rules: readonly DeviceRule[] }; answer: null };
   readonly detach: { ask: { name: string }; answer: null };
   readonly forget: { ask: { name: string }; answer: null };

@@ -50,6 +50,8 @@ export interface RouterProcessSetting {
 
 /** An init that does not answer by then is not attached. */
 const FETCH_DEADLINE_MS = 5000;
+/** Packets wait in the devices no longer than this for the emperor to attach vassals. */
+const HOLD_MS = 2000;
 const UNTRIED: SelfTest = { mode: 'plain', reason: 'not tried yet' };
 const TOLD_PLAIN: SelfTest = { mode: 'plain', reason: 'the operator says so' };
 
@@ -140,6 +142,8 @@ export class RouterProcess {
       ...{ patience, hostTun, thread, router, denialsFile, uwsgi, ledgerFault: fault },
     });
     self.#control = await serveControl(setting.socket, self.#handlers());
+    // Its emperor may have been killed before it could say so.
+    clock.after(HOLD_MS, () => router.begin());
   }
 
   private constructor(
@@ -184,6 +188,7 @@ export class RouterProcess {
       },
       uwsgi: (devices) => nothing(this.#uwsgi.serve(devices)),
       attach: (request) => this.#inOrder(request.name, () => this.#attach(request)),
+      begin: () => nothing(router.begin()),
       rules: ({ name, rules }) =>
         this.#inOrder(name, async () => nothing(router.setRules(name, rules))),
       detach: ({ name }) => this.#inOrder(name, async () => this.#detach(name)),

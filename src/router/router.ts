@@ -86,6 +86,11 @@ export class Router {
     this.#tell({ type: 'attach', slot: HOST, fd, row, gate: null, address4: null, address6: null });
   }
 
+  /** Has packets forwarded from now on; until then they wait in the devices. */
+  begin(): void {
+    this.#tell({ type: 'begin' });
+  }
+
   /** Replaces chains and networks, for all vassals between two packets. */
   setFirewall(firewall: Firewall): void {
     const { network4, network6 } = firewall;
