@@ -19,6 +19,7 @@ import { Records } from './records.ts';
 import { type Entry, fileTextOf } from './roster.ts';
 import type { Settings } from './settings.ts';
 import { SurroundingsMaker } from './surroundings.ts';
+import { VassalHooks } from './vassal-hooks.ts';
 import type { VassalNetwork } from './vassal-network.ts';
 import { Waiters } from './waiters.ts';
 
@@ -28,6 +29,9 @@ export type RealmHost = Omit<
   | 'planJail'
   | 'commandLine'
   | 'readyOf'
+  | 'hooks'
+  | 'hookPlace'
+  | 'onHookFailure'
   | 'daemonLine'
   | 'onDaemonFailure'
   | 'connectorOf'
@@ -95,6 +99,15 @@ export class Realm {
       endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),
+      hooks: new VassalHooks({
+        emperor: () => this.config,
+        clock: host.clock,
+        log: host.log,
+        environmentOf: (vassal) => this.surroundings.hookEnvironment(vassal),
+      }),
+      hookPlace: (vassal) => this.surroundings.hookPlace(vassal),
+      onHookFailure: ({ name }, message) =>
+        this.events.add('hook-failed', { vassal: name, message }),
       readyOf: (vassal) => this.surroundings.readyOf(vassal),
       daemonLine: (vassal, daemon) => this.surroundings.daemonLine(vassal, daemon),
       onDaemonFailure: ({ name }, { label, reason }) =>

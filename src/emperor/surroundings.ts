@@ -12,6 +12,7 @@ import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan
 import { hostNameServers } from '../network/resolv.ts';
 import type { MainLine } from '../vassal/command-process.ts';
 import type { DaemonLine } from '../vassal/daemon-process.ts';
+import type { InnerHookOptions } from '../vassal/inner-hooks.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { DistroCache } from './distro-cache.ts';
 import type { IdentityStore } from './identity-store.ts';
@@ -113,6 +114,18 @@ export class SurroundingsMaker {
   readyOf({ ready = null, ...config }: VassalConfig): Ready | null {
     if (ready?.how !== 'path') return ready;
     return { ...ready, path: resolve(this.#innerHomeOf(config), ready.path) };
+  }
+
+  /** Where the operator's hooks inside run, and how long each may take. */
+  hookPlace(config: VassalConfig): Omit<InnerHookOptions, 'init'> {
+    const { cwd, env } = this.of(config);
+    return { place: { cwd, env }, timeoutMs: this.#emperor().hookTimeoutMs };
+  }
+
+  /** What hooks on the host may want to know of a vassal. */
+  hookEnvironment(config: VassalConfig): Readonly<Record<string, string>> {
+    const { uid, gid } = this.#identities.of(config.name, config);
+    return { VASSAL_HOME: this.#homeOf(config), VASSAL_UID: `${uid}`, VASSAL_GID: `${gid}` };
   }
 
   /** A daemon as init starts it. */

@@ -1,4 +1,4 @@
-/** The operator's own lines for the host (exec-as-root of emperor.ini): run by the shell, one after the other. */
+/** The operator's own lines for the host: run by the shell as root, one after the other. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../base/clock.ts';
@@ -12,6 +12,15 @@ export interface HookOptions {
   readonly clock: Clock;
   /** Gets what the lines say. */
   readonly log: Log;
+  /** Which key they stand behind; `exec-as-root` if not said. */
+  readonly option?: string;
+  /** Stands beside each line in the log. */
+  readonly about?: object;
+  /** `$1` of each line. */
+  readonly argument?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Nobody wants them any more: what runs is killed, and counts as failed. */
+  readonly signal?: AbortSignal;
   /** For tests: what goes before `/bin/sh`. */
   readonly wrapper?: readonly string[];
 }
@@ -24,26 +33,31 @@ export async function runHooks(lines: readonly string[], options: HookOptions): 
   for (const line of lines) {
     const failure = await runHook(line, options);
     if (failure === null) continue;
-    throw new EmperorError('exec-failed', `Cannot run exec-as-root \`${line}\`: ${failure}`);
+    throw new EmperorError(
+      'exec-failed',
+      `Cannot run ${options.option ?? 'exec-as-root'} \`${line}\`: ${failure}`,
+    );
   }
 }
 
 /** Returns why it failed, null if it did not. */
 function runHook(line: string, options: HookOptions): Promise<string | null> {
-  const { clock, log, timeoutMs } = options;
-  const [program = '', ...args] = [...(options.wrapper ?? []), '/bin/sh', '-c', line];
+  const { clock, log, timeoutMs, signal } = options;
+  if (signal?.aborted) return Promise.resolve('not wanted any more');
+  const [program = '', ...args] = [...(options.wrapper ?? []), '/bin/sh', '-c', line, 'hook'];
+  if (options.argument !== undefined) args.push(options.argument);
   // A session of its own, so that all of it can be killed, and no terminal is asked.
   const child = spawn(program, args, {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: '/',
-    env: { PATH: SHELL_PATH, HOME: '/root', SHELL: '/bin/sh' },
+    env: { PATH: SHELL_PATH, HOME: '/root', SHELL: '/bin/sh', ...options.environment },
   });
   let last = '';
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (said) => {
       last = said;
-      log.info({ hook: line }, said);
+      log.info({ ...options.about, hook: line }, said);
     });
   }
   return new Promise((resolve) => {
@@ -53,8 +67,11 @@ function runHook(line: string, options: HookOptions): Promise<string | null> {
       isLate = true;
       killGroup(child.pid);
     });
+    const abort = () => killGroup(child.pid);
+    signal?.addEventListener('abort', abort, { once: true });
     const finish = () => {
       cancelTimeout();
+      signal?.removeEventListener('abort', abort);
       child.stdout.destroy();
       child.stderr.destroy();
       resolve(failure);

@@ -23,6 +23,7 @@ import { CommandProcess, type MainLine } from './command-process.ts';
 import type { DaemonLine, DaemonProcess } from './daemon-process.ts';
 import { Daemons } from './daemons.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
+import { type InnerHookOptions, InnerHooks } from './inner-hooks.ts';
 import { Jail, type JailHost, type Launch, removeRemains } from './jail.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
 import { Readiness } from './readiness.ts';
@@ -67,6 +68,16 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly readyOf: (config: VassalConfig) => Ready | null;
   /** How one of its daemons is started. */
   readonly daemonLine: (config: VassalConfig, daemon: Daemon) => DaemonLine;
+  /** Lines that the operator has run on the host around its life. */
+  readonly hooks: {
+    readonly hasBefore: (config: VassalConfig) => boolean;
+    /** Throws where one fails; the signal ends them. */
+    readonly before: (config: VassalConfig, signal: AbortSignal) => Promise<void>;
+    readonly after: (config: VassalConfig) => Promise<void>;
+  };
+  /** Where the hooks inside run. */
+  readonly hookPlace: (config: VassalConfig) => Omit<InnerHookOptions, 'init'>;
+  readonly onHookFailure: (vassal: Vassal, message: string) => void;
   /** What connects its jail with the world outside; null where it has no network. */
   readonly connectorOf: (config: VassalConfig) => Launch['connect'];
   /** Has what is outside of a running jail follow its configuration, such as the firewall. */
@@ -96,6 +107,7 @@ export class Vassal {
   readonly #daemons: Daemons;
   readonly #retry: Retry;
   readonly #readiness: Readiness;
+  readonly #innerHooks: InnerHooks;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
   #applied: Applied | null;
@@ -114,6 +126,12 @@ export class Vassal {
   #isLaunching = false;
   /** A new command takes the place of the old one, in the same jail. */
   #isReplacing = false;
+  /** The operator's hooks on the host know of its jail, and are to be told of the end. */
+  #isAnnounced = false;
+  /** Ends hooks on the host that run before a start. */
+  #hooking: AbortController | null = null;
+  /** A new command runs, and what is to run behind it has not. */
+  #isPostAppDue = false;
   /** Why the command was ended, though nobody asked for it; its end is a failure then. */
   #endedBecause: string | null = null;
   /** The command of an adopted jail had said that it is ready. */
@@ -133,7 +151,11 @@ export class Vassal {
     this.#command = new CommandProcess(host.clock);
     this.#daemons = this.#makeDaemons();
     this.#retry = new Retry(host);
-    this.#readiness = new Readiness(host.clock, () => this.#host.onChange(this, 'ready'));
+    this.#readiness = new Readiness(host.clock, () => {
+      this.#host.onChange(this, 'ready');
+      this.#runPostApp();
+    });
+    this.#innerHooks = new InnerHooks(host.clock, host.random);
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
     this.#heldSha256 = past.heldSha256;
@@ -260,6 +282,7 @@ export class Vassal {
     this.#applied = applied;
     this.#unknown = applied ? null : welcome;
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
+    this.#isAnnounced = true;
     this.#take(jail);
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
@@ -290,7 +313,7 @@ export class Vassal {
     this.#isReleased = true;
     this.#retry.cancel();
     this.#daemons.lose();
-    this.#readiness.reset();
+    this.#nothingRuns();
     this.#jail?.release();
   }
 
@@ -306,6 +329,7 @@ export class Vassal {
     const { to, actions } = transition(before, event);
     this.#state = to;
     if (event === 'end' && this.#isLaunching) this.#host.membership.kill(this.name);
+    if (event === 'end') this.#hooking?.abort();
     for (const action of actions) this.#enqueue(action);
     if (to !== before || actions.length > 0) this.#host.onChange(this, event);
     if (to === 'running' && before !== 'running') this.#settle();
@@ -399,7 +423,8 @@ export class Vassal {
   }
 
   #startLimit(): Semaphore {
-    const hasHooks = (this.#wanted ?? this.#applied)?.config.execAsRoot.length;
+    const config = (this.#wanted ?? this.#applied)?.config;
+    const hasHooks = config && (config.execAsRoot.length > 0 || this.#host.hooks.hasBefore(config));
     return hasHooks ? this.#host.hookedStartLimit : this.#host.startLimit;
   }
 
@@ -440,6 +465,8 @@ export class Vassal {
   }
 
   async #makeJail(wanted: Wanted): Promise<void> {
+    await this.#announce(wanted.config);
+    this.#isAnnounced = true;
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, {
       plan: (leaves, runDirectory) => this.#host.planJail(applied, leaves, runDirectory),
@@ -448,6 +475,34 @@ export class Vassal {
     this.#command.reset();
     this.#take(jail);
     this.#note(applied);
+  }
+
+  async #announce(config: VassalConfig): Promise<void> {
+    if (!this.#host.hooks.hasBefore(config)) return;
+    this.#hooking = new AbortController();
+    try {
+      await this.#host.hooks.before(config, this.#hooking.signal);
+    } finally {
+      this.#hooking = null;
+    }
+    if (!this.#isIn('starting')) throw new EmperorError('start-failed', 'it was ended meanwhile');
+  }
+
+  /** Nothing of it runs any more. */
+  async #announceEnd(): Promise<void> {
+    const config = (this.#applied ?? this.#wanted)?.config;
+    if (!config || !this.#isAnnounced || this.#isReleased) return;
+    this.#isAnnounced = false;
+    try {
+      await this.#host.hooks.after(config);
+    } catch (error) {
+      this.#hookFailed(messageOf(error));
+    }
+  }
+
+  #hookFailed(message: string): void {
+    this.#host.log.warn({ vassal: this.name, error: message }, 'a hook failed');
+    this.#host.onHookFailure(this, message);
   }
 
   #take(jail: Jail): void {
@@ -465,6 +520,7 @@ export class Vassal {
     if (!this.#jail || !config) throw new EmperorError('start-failed', 'the jail ended meanwhile');
     const line = this.#host.commandLine(config);
     this.#awaitReady();
+    this.#isPostAppDue = true;
     if (line) await this.#command.start(this.#jail.init, line);
   }
 
@@ -498,6 +554,7 @@ export class Vassal {
     this.lastError = this.#endedBecause;
     this.#endedBecause = null;
     this.raise('started');
+    this.#runPostApp();
   }
 
   // ── what it says of itself ───────────────────────────────────────────────────────────────────
@@ -511,6 +568,30 @@ export class Vassal {
     });
     if (this.#saidReady) this.#readiness.note();
     this.#saidReady = false;
+  }
+
+  /** Runs what the operator wants run inside, once for each start of the command; a failure is one of the command. */
+  #runPostApp(): void {
+    const jail = this.#jail;
+    if (!jail || !this.isReady || !this.#isPostAppDue) return;
+    this.#isPostAppDue = false;
+    const config = this.#configuration();
+    const lines = config.execPostApp ?? [];
+    if (lines.length === 0) return;
+    this.#innerHooks
+      .run(lines, { init: jail.init, ...this.#host.hookPlace(config) })
+      .catch(messageOf)
+      .then((failure) => {
+        if (failure === null || this.#jail !== jail) return;
+        this.#hookFailed(failure);
+        this.#failCommand(failure);
+      });
+  }
+
+  /** No command that could be ready, or have hooks behind it. */
+  #nothingRuns(): void {
+    this.#readiness.reset();
+    this.#innerHooks.lose();
   }
 
   #noticed({ slot, what }: SlotNotice): void {
@@ -531,13 +612,13 @@ export class Vassal {
 
   #processEnded(exit: SlotExit): void {
     this.#ack(exit.slot);
-    if (this.#daemons.hasEndedBy(exit)) return;
+    if (this.#innerHooks.hasEndedBy(exit) || this.#daemons.hasEndedBy(exit)) return;
     if (this.#command.hasEndedBy(exit)) this.#noteExit(exit);
   }
 
   #noteExit(exit: SlotExit): void {
     this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
-    this.#readiness.reset();
+    this.#nothingRuns();
     if (this.#isEnding()) return;
     if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.#retry.failures = 0;
     const policy = this.#applied?.config.restart ?? 'always';
@@ -583,7 +664,7 @@ export class Vassal {
     this.#hasRemains = true;
     this.#command.lose();
     this.#daemons.lose();
-    this.#readiness.reset();
+    this.#nothingRuns();
     if (this.#isEnding()) return;
     this.#retry.failures += 1;
     this.restarts += 1;
@@ -600,7 +681,8 @@ export class Vassal {
     this.#hasRemains = false;
     this.#command.lose();
     this.#daemons.lose();
-    this.#readiness.reset();
+    this.#nothingRuns();
+    await this.#announceEnd();
     this.raise(this.#isWanted() ? 'ended-wanted' : 'ended');
   }
 
@@ -624,6 +706,7 @@ export class Vassal {
   async #clean(): Promise<void> {
     await removeRemains(this.#host, this.name);
     this.#hasRemains = false;
+    await this.#announceEnd();
   }
 
   #stopOptions(): { readonly signal: number; readonly graceMs: number } {
@@ -704,7 +787,7 @@ export class Vassal {
 
 function isPassing(error: unknown): boolean {
   const { code, cause } = error as { code?: string; cause?: unknown };
-  if (code === 'not-reachable' || code === 'timeout') return true;
+  if (code === 'not-reachable' || code === 'timeout' || code === 'exec-failed') return true;
   const name = cause instanceof Refusal ? errnoName(cause.errno) : code;
   return PASSING_ERRNOS.has(name ?? '');
 }

@@ -22,6 +22,8 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     binds: [],
     tmpSizeBytes: 1 << 20,
     runSizeBytes: 1 << 20,
+    execPreJail: [],
+    execPostApp: [],
     execAsRoot: [],
     device: null,
     deviceRules: [],

@@ -214,6 +214,30 @@ export const VASSAL_OPTIONS = {
     trust: 'operator',
     many: false,
   },
+  execPreJail: {
+    name: 'exec-pre-jail',
+    kind: text,
+    default: null,
+    otherwise: 'none',
+    summary:
+      "A shell command that the host's root runs on the host before the jail is made; if it fails, so does the start.",
+    example: 'mountpoint -q /srv/media',
+    reload: 'jail',
+    trust: 'operator',
+    many: true,
+  },
+  execPostApp: {
+    name: 'exec-post-app',
+    kind: text,
+    default: null,
+    otherwise: 'none',
+    summary:
+      'A shell command that the tenant runs inside once the vassal is ready; if it fails, the command is restarted.',
+    example: 'curl -fsS http://localhost:8080/warm-up',
+    reload: 'process',
+    trust: 'operator',
+    many: true,
+  },
   execAsRoot: {
     name: 'exec-as-root',
     kind: text,

@@ -50,6 +50,8 @@ describe('loadEmperorConfig()', () => {
         { network: { family: 6, words: [0xfd000ec2, 0, 0, 0x254], length: 128 } },
         { protocol: 'tcp', port: 25 },
       ],
+      vassalsStartHook: [],
+      vassalsStopHook: [],
       execAsRoot: [],
       throttleMs: 500,
       maxThrottleMs: 180_000,

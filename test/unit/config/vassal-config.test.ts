@@ -49,6 +49,8 @@ describe('a vassal file', () => {
       binds: [],
       tmpSizeBytes: 64 * 2 ** 20,
       runSizeBytes: 16 * 2 ** 20,
+      execPreJail: [],
+      execPostApp: [],
       execAsRoot: [],
       device: null,
       deviceRules: [],
@@ -85,6 +87,8 @@ home = ../homes/blog
 bind = /srv/media /media rw
 tmp-size = 1M
 run-size = 2M
+exec-pre-jail = pre
+exec-post-app = post
 exec-as-root = ifconfig lo up
 tuntap-device = uwsgi0
 tuntap-device-rule = out 0.0.0.0 10.0.0.0/8 deny
@@ -125,6 +129,8 @@ ${ROUTER}[class small]
       binds: [{ source: '/srv/media', target: '/media', readOnly: false }],
       tmpSizeBytes: 2 ** 20,
       runSizeBytes: 2 ** 21,
+      execPreJail: ['pre'],
+      execPostApp: ['post'],
       execAsRoot: ['ifconfig lo up'],
       device: { name: 'uwsgi0', socket: null },
       deviceRules: [

@@ -44,6 +44,8 @@ beforeEach(() => {
     onChange: () => {},
     commandLine: () => ({ argv: ['x'], env: [], cwd: '/' }),
     readyOf: () => null,
+    hooks: { hasBefore: () => false, before: async () => {}, after: async () => {} },
+    hookPlace: () => ({ place: { cwd: '/', env: [] }, timeoutMs: 1000 }),
   } as unknown as VassalHost;
 });
 
