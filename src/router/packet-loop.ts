@@ -13,6 +13,7 @@
  * that a slot's descriptor is never somebody else's.
  */
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { addToEpoll, EPOLLIN, epollBuffer, removeFromEpoll, tokenAt } from '../linux/epoll.ts';
 import { errnoName } from '../linux/errno.ts';
@@ -83,8 +84,7 @@ const TURN_BYTES = 8 * 65_536;
 const QUIET_TURNS = 8;
 const WAKE_TOKEN = MAX_PEERS;
 
-const EAGAIN = 11;
-const EINTR = 4;
+const { EAGAIN, EINTR } = constants.errno;
 
 export class PacketLoop {
   readonly #setting: LoopSetting;

@@ -3,7 +3,7 @@
  * the other, so that the kernel cuts what is larger than the MTU. uwsgi-forwarding.ts says where each packet goes.
  *
  * Theory of operation. One thread, one epoll set, level-triggered. Two buffers for all: one that connections are read
- * into, and one for the device. What a connection sends is read in portions of about TURN_PACKETS packets, one a turn,
+ * into, and one for the device. What a connection sends is read in portions of about 32 packets, one a turn,
  * so that a flood of small ones takes no longer a turn than one of large ones; after every DEVICE_EVERY turns the
  * device, which is everybody's, gets its own. A packet is written to its receiver at once, out of the buffer that it
  * was read into; a receiver whose socket is full gets a queue of 64 KB, and beyond that loses packets. So a connection
@@ -13,13 +13,13 @@
  * queue, its rules (8 KB). All of it belongs to the slot and is used again by who has it next. A connection is only
  * closed in its own turn, so that no event of a batch speaks of another connection than it was made for.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Chains } from '../firewall/chain.ts';
 import { CredentialsReader } from '../linux/credentials-message.ts';
 import {
   addToEpoll,
-  changeInEpoll,
   EPOLLIN,
   EPOLLOUT,
   epollBuffer,
@@ -30,9 +30,15 @@ import {
 } from '../linux/epoll.ts';
 import { ErrnoError, errnoName } from '../linux/errno.ts';
 import { drainEventfd } from '../linux/eventfd.ts';
-import { addressOf, fastCall, lastErrno } from '../linux/libc.ts';
+import { fastCall, lastErrno } from '../linux/libc.ts';
 import { peerCredentials } from '../linux/peercred.ts';
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../linux/unix-socket.ts';
+import {
+  MAX_READ_BYTES,
+  MIN_READ_BYTES,
+  type PacketPlace,
+  packetPlaceIn,
+  UwsgiConnection,
+} from './uwsgi-connection.ts';
 import { MAX_CLIENTS, type UwsgiReason } from './uwsgi-counters.ts';
 import {
   DEVICE,
@@ -41,14 +47,12 @@ import {
   type UwsgiDenials,
   UwsgiForwarding,
 } from './uwsgi-forwarding.ts';
-import { SendQueue } from './uwsgi-queue.ts';
+import { UwsgiListener } from './uwsgi-listener.ts';
 import {
   FRAME_HEADER_BYTES,
   FrameReader,
   MAX_FRAME_BYTES,
   MAX_PAYLOAD_BYTES,
-  Remainder,
-  writeFrameHeader,
 } from './uwsgi-wire.ts';
 
 /** What the loop is told. */
@@ -82,65 +86,27 @@ const LISTENER_TOKEN = MAX_CLIENTS + 1;
 const DEVICE_TOKEN = MAX_CLIENTS + 2;
 
 const MAX_EVENTS = 64;
-const TURN_PACKETS = 32;
 const DEVICE_EVERY = 8;
 const DEVICE_PACKETS = 64;
-const ACCEPTS_A_TURN = 16;
-/** Bounds of what is read of a connection in one turn. */
-const MIN_READ_BYTES = 2048;
-const MAX_READ_BYTES = 32_768;
 /** A tun of any MTU gives its packets whole. */
 const DEVICE_BUFFER_BYTES = 65_536 + FRAME_HEADER_BYTES;
-/** How long to wait before accepting again where the process has no descriptor left. */
-const ACCEPT_PAUSE_MS = 200;
-
 const MAX_CONNECTIONS_OF_USER = 64;
 const ROOT = 0;
 
-const EINTR = 4;
-const EAGAIN = 11;
-const ENFILE = 23;
-const EMFILE = 24;
-
-/** What one slot has; the memory stays with the slot. */
-class Connection {
-  fd = -1;
-  isWaitingToSend = false;
-  /** How much is read in a turn. */
-  readBytes = MAX_READ_BYTES;
-  readonly remainder = new Remainder();
-  /** Made when the socket is full for the first time. */
-  queue: SendQueue | null = null;
-  queueAddress = 0;
-}
-
-/** Where the packet stands that is being sent; one object for all, since nothing is allocated for a packet. */
-interface Packet {
-  readonly bytes: Uint8Array;
-  /** Of `bytes`. */
-  readonly address: number;
-  start: number;
-  length: number;
-}
-
-function packetIn(bytes: Uint8Array): Packet {
-  return { bytes, address: Number(addressOf(bytes)), start: FRAME_HEADER_BYTES, length: 0 };
-}
+const { EAGAIN, EINTR } = constants.errno;
 
 export class UwsgiLoop {
   readonly #setting: UwsgiLoopSetting;
   readonly #forwarding: UwsgiForwarding;
   readonly #epoll = openEpoll();
-  readonly #connections: Connection[] = [];
+  readonly #connections: UwsgiConnection[] = [];
+  readonly #listener: UwsgiListener;
   /** The last one is used next. */
   readonly #freeSlots: number[] = [];
   readonly #credentials = new CredentialsReader();
   readonly #reader = new FrameReader(Buffer.alloc(MAX_FRAME_BYTES + MAX_READ_BYTES));
-  readonly #fromConnection = packetIn(this.#reader.bytes);
-  readonly #fromDevice = packetIn(Buffer.alloc(DEVICE_BUFFER_BYTES));
-  /** Given up for a moment to accept, and refuse, where the process has no descriptor left. */
-  #spare = openSync('/dev/null', 'r');
-  #isAccepting = true;
+  readonly #fromConnection = packetPlaceIn(this.#reader.bytes);
+  readonly #fromDevice = packetPlaceIn(Buffer.alloc(DEVICE_BUFFER_BYTES));
   #hasDevice = true;
   #hasEnded = false;
   #turns = 0;
@@ -149,9 +115,6 @@ export class UwsgiLoop {
   );
   readonly #write = fastCall<[fd: number, from: number, bytes: number]>(
     'long write(int, uintptr_t, size_t)',
-  );
-  readonly #accept = fastCall<[fd: number, address: number, length: number, flags: number]>(
-    'int accept4(int, uintptr_t, uintptr_t, int)',
   );
   readonly #wait = fastCall<[epoll: number, events: Buffer, max: number, timeout: number]>(
     'int epoll_wait(int, void *, int, int)',
@@ -165,7 +128,13 @@ export class UwsgiLoop {
     });
     const { wake, listener, device } = setting;
     addToEpoll(this.#epoll, { fd: wake, events: EPOLLIN, token: WAKE_TOKEN });
-    addToEpoll(this.#epoll, { fd: listener, events: EPOLLIN, token: LISTENER_TOKEN });
+    this.#listener = new UwsgiListener({
+      fd: listener,
+      epoll: this.#epoll,
+      token: LISTENER_TOKEN,
+      onConnection: (fd) => this.#admit(fd),
+      onRefused: () => this.#forwarding.count('too-many-clients'),
+    });
     addToEpoll(this.#epoll, { fd: device, events: EPOLLIN, token: DEVICE_TOKEN });
   }
 
@@ -173,9 +142,8 @@ export class UwsgiLoop {
   run(): void {
     const events = epollBuffer(MAX_EVENTS);
     while (!this.#hasEnded) {
-      const timeout = this.#isAccepting ? -1 : ACCEPT_PAUSE_MS;
-      const count = this.#wait(this.#epoll, events, MAX_EVENTS, timeout);
-      if (!this.#isAccepting) this.#listen(true);
+      const count = this.#wait(this.#epoll, events, MAX_EVENTS, this.#listener.timeoutMs);
+      this.#listener.resume();
       for (let i = 0; i < count && !this.#hasEnded; i += 1) {
         this.#serve(tokenAt(events, i), eventsAt(events, i));
       }
@@ -186,12 +154,12 @@ export class UwsgiLoop {
   #serve(token: number, events: number): void {
     if (token === DEVICE_TOKEN) this.#serveDevice();
     else if (token === WAKE_TOKEN) this.#serveMessages();
-    else if (token === LISTENER_TOKEN) this.#serveListener();
+    else if (token === LISTENER_TOKEN) this.#listener.serve();
     else this.#serveConnection(token, events);
   }
 
   #serveConnection(slot: number, events: number): void {
-    const hasFailed = (events & EPOLLOUT) !== 0 && !this.#flush(slot);
+    const hasFailed = (events & EPOLLOUT) !== 0 && !this.#connection(slot).flush();
     if (hasFailed) this.#close(slot, 'failed');
     // EPOLLERR and EPOLLHUP come unasked; a read tells what it is.
     else if ((events & ~EPOLLOUT) !== 0) this.#receive(slot);
@@ -215,7 +183,7 @@ export class UwsgiLoop {
     }
   }
 
-  #readInto({ fd, remainder, readBytes }: Connection): number {
+  #readInto({ fd, remainder, readBytes }: UwsgiConnection): number {
     const to = this.#fromConnection.address + this.#reader.begin(remainder);
     // Credentials come with the first bytes or not at all.
     if (remainder.isBeginning) return this.#credentials.receive(fd, to, MIN_READ_BYTES);
@@ -223,7 +191,7 @@ export class UwsgiLoop {
   }
 
   /** Returns why the connection must end, if it must. */
-  #takeFrames(slot: number, connection: Connection, count: number): UwsgiReason | null {
+  #takeFrames(slot: number, connection: UwsgiConnection, count: number): UwsgiReason | null {
     const reader = this.#reader;
     reader.arrived(count);
     let frames = 0;
@@ -241,7 +209,7 @@ export class UwsgiLoop {
           break;
         case 'partial':
           reader.hold(connection.remainder);
-          connection.readBytes = readBytesAfter(count, frames);
+          connection.readAsMany(count, frames);
           return null;
         default:
           return found;
@@ -304,106 +272,27 @@ export class UwsgiLoop {
     this.#report({ type: 'device-gone', why: errnoName(errno) });
   }
 
-  // ── to a vassal ──────────────────────────────────────────────────────────────────────────────
-
-  /** Sends the `length` bytes at `start`, in front of which there is room for a header. */
-  #send(to: number, { bytes, address, start, length }: Packet): void {
-    const frame = start - FRAME_HEADER_BYTES;
-    const frameBytes = length + FRAME_HEADER_BYTES;
-    writeFrameHeader(bytes, frame, length);
-    const connection = this.#connection(to);
-    const written = connection.isWaitingToSend
-      ? 0
-      : this.#write(connection.fd, address + frame, frameBytes);
-    // What has failed for another reason is gone; its own turn will find out.
-    if (written < 0 && lastErrno() !== EAGAIN) {
-      this.#forwarding.drop(to, 'receiver-gone');
-      return;
-    }
-    const sent = Math.max(written, 0);
-    if (sent < frameBytes && !this.#keep(to, bytes, frame + sent, frameBytes - sent)) {
-      this.#forwarding.drop(to, 'queue-full');
-      return;
-    }
-    this.#forwarding.received(to, length);
-  }
-
-  /** Has bytes wait in the queue; false if they do not fit, which the rest of a frame that was begun always does. */
-  // biome-ignore format: one line
-  #keep(to: number, bytes: Uint8Array, start: number, length: number): boolean {
-    const connection = this.#connection(to);
-    const queue = this.#queueOf(connection);
-    if (!queue.hasRoomFor(length)) return false;
-    queue.append(bytes, start, length);
-    this.#waitToSend(to, connection, true);
-    return true;
-  }
-
-  /** Sends what waits, as much as the socket takes; false if it takes nothing any more. */
-  #flush(slot: number): boolean {
-    const connection = this.#connection(slot);
-    const queue = this.#queueOf(connection);
-    while (queue.pending > 0) {
-      const written = this.#write(
-        connection.fd,
-        connection.queueAddress + queue.head,
-        queue.contiguous,
-      );
-      // A peer that has shut down its reading side makes the socket writable for ever.
-      if (written < 0) return lastErrno() === EAGAIN;
-      queue.remove(written);
-    }
-    this.#waitToSend(slot, connection, false);
-    return true;
-  }
-
-  #queueOf(connection: Connection): SendQueue {
-    if (connection.queue !== null) return connection.queue;
-    const queue = new SendQueue();
-    connection.queue = queue;
-    connection.queueAddress = Number(addressOf(queue.bytes));
-    return queue;
-  }
-
-  #waitToSend(slot: number, connection: Connection, isWaiting: boolean): void {
-    if (connection.isWaitingToSend === isWaiting) return;
-    connection.isWaitingToSend = isWaiting;
-    const events = isWaiting ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    changeInEpoll(this.#epoll, { fd: connection.fd, events, token: slot });
+  /** Sends a packet, or counts why it goes nowhere. */
+  #send(to: number, packet: PacketPlace): void {
+    const fault = this.#connection(to).send(packet);
+    if (fault !== null) this.#forwarding.drop(to, fault);
+    else this.#forwarding.received(to, packet.length);
   }
 
   // ── connections ──────────────────────────────────────────────────────────────────────────────
-
-  #serveListener(): void {
-    for (let i = 0; i < ACCEPTS_A_TURN; i += 1) {
-      const fd = this.#accept(this.#setting.listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0) {
-        this.#admit(fd);
-        continue;
-      }
-      const errno = lastErrno();
-      if (errno === EMFILE || errno === ENFILE) this.#refuseOne();
-      else if (errno !== EAGAIN && errno !== EINTR) this.#pauseAccepting();
-      return;
-    }
-  }
 
   #admit(fd: number): void {
     try {
       const owner = peerCredentials(fd);
       const refusal = this.#refusal(owner.uid);
-      const slot = refusal === null ? this.#takeSlot() : undefined;
+      const slot = refusal === null ? this.#freeSlot() : undefined;
       if (slot === undefined) {
         this.#forwarding.count(refusal ?? 'too-many-clients');
         closeSync(fd);
         return;
       }
-      addToEpoll(this.#epoll, { fd, events: EPOLLIN, token: slot });
-      const connection = this.#connection(slot);
-      connection.fd = fd;
-      connection.isWaitingToSend = false;
-      connection.remainder.reset();
-      connection.queue?.clear();
+      this.#connection(slot).open(fd);
+      this.#freeSlots.pop();
       this.#forwarding.open(slot, owner);
     } catch (error) {
       // Out of memory or of watches: this connection is refused, the others go on.
@@ -418,55 +307,30 @@ export class UwsgiLoop {
     return this.#forwarding.countOf(uid) >= MAX_CONNECTIONS_OF_USER ? 'too-many-of-user' : null;
   }
 
-  #takeSlot(): number | undefined {
-    const free = this.#freeSlots.pop();
-    if (free !== undefined) return free;
-    if (this.#connections.length >= MAX_CLIENTS) return undefined;
-    return this.#connections.push(new Connection()) - 1;
-  }
-
-  /** Takes and closes one that waits, by the descriptor kept for that: who waits would wake this loop for ever. */
-  #refuseOne(): void {
-    if (this.#spare >= 0) closeSync(this.#spare);
-    const fd = this.#accept(this.#setting.listener, 0, 0, SOCK_CLOEXEC);
-    if (fd >= 0) closeSync(fd);
-    this.#forwarding.count('too-many-clients');
-    try {
-      this.#spare = openSync('/dev/null', 'r');
-    } catch {
-      // Another thread was faster: there is none left, so nobody is accepted for a while.
-      this.#spare = -1;
-      this.#pauseAccepting();
+  /** The one that is used next; it stays free until it is taken from the list. */
+  #freeSlot(): number | undefined {
+    if (this.#freeSlots.length === 0 && this.#connections.length < MAX_CLIENTS) {
+      const slot = this.#connections.length;
+      this.#connections.push(new UwsgiConnection(slot, { epoll: this.#epoll, write: this.#write }));
+      this.#freeSlots.push(slot);
     }
-  }
-
-  #pauseAccepting(): void {
-    this.#listen(false);
-  }
-
-  #listen(isAccepting: boolean): void {
-    if (this.#isAccepting === isAccepting) return;
-    this.#isAccepting = isAccepting;
-    const events = isAccepting ? EPOLLIN : 0;
-    changeInEpoll(this.#epoll, { fd: this.#setting.listener, events, token: LISTENER_TOKEN });
+    return this.#freeSlots.at(-1);
   }
 
   #close(slot: number, reason: UwsgiReason): void {
-    const connection = this.#connection(slot);
-    closeSync(connection.fd);
-    connection.fd = -1;
+    this.#connection(slot).close();
     this.#forwarding.close(slot, reason);
     this.#freeSlots.push(slot);
   }
 
   #closeAll(): void {
-    for (const { fd } of this.#connections) if (fd >= 0) closeSync(fd);
-    if (this.#spare >= 0) closeSync(this.#spare);
+    for (const connection of this.#connections) connection.close();
+    this.#listener.close();
     closeSync(this.#epoll);
   }
 
-  #connection(slot: number): Connection {
-    return this.#connections[slot] as Connection;
+  #connection(slot: number): UwsgiConnection {
+    return this.#connections[slot] as UwsgiConnection;
   }
 
   // ── messages ─────────────────────────────────────────────────────────────────────────────────
@@ -490,10 +354,4 @@ export class UwsgiLoop {
   #report(report: UwsgiLoopReport): void {
     this.#setting.port.postMessage(report);
   }
-}
-
-/** How much to read next of who just sent `count` bytes in so many frames: about TURN_PACKETS of the same size. */
-function readBytesAfter(count: number, frames: number): number {
-  const wanted = Math.floor((count / Math.max(frames, 1)) * TURN_PACKETS);
-  return Math.min(Math.max(wanted, MIN_READ_BYTES), MAX_READ_BYTES);
 }

@@ -3,6 +3,7 @@
  * namespaces of their own, and clients that speak uWSGI's protocol by hand. close() removes all of it.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -17,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { promisify } from 'node:util';
+import { isErrno } from '../../src/base/errors.ts';
 import { Scope } from '../../src/base/scope.ts';
 import type { AddressOwner } from '../../src/router/uwsgi-claims.ts';
 import type { UwsgiStats } from '../../src/router/uwsgi-router.ts';
@@ -116,14 +118,20 @@ ${lines.join('\n')}
   }
 
   /** Connects as root, as uWSGI does. */
-  async connect(): Promise<RawClient> {
+  connect(): Promise<RawClient> {
+    return until('the router takes a connection', () => this.#tryToConnect());
+  }
+
+  /** Undefined where too many wait: libuv does not wait among them, as uWSGI does. */
+  async #tryToConnect(): Promise<RawClient | undefined> {
     const socket = connect(this.socketPath);
-    const client = this.#scope.add(new RawClient(socket), (open) => open.destroy());
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    });
-    return client;
+    try {
+      await once(socket, 'connect');
+      return this.#scope.add(new RawClient(socket), (open) => open.destroy());
+    } catch (error) {
+      if (isErrno(error, 'EAGAIN')) return undefined;
+      throw error;
+    }
   }
 
   close(): Promise<void> {
