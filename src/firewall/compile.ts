@@ -13,8 +13,12 @@
 import { type Address, compareWords, type Family } from './address.ts';
 import type { Chain } from './chain.ts';
 import { anyOf, contains, lastOf, type Prefix } from './prefix.ts';
+import type { ChainName } from './rule.ts';
 
 export type Side = 'src' | 'dst';
+
+/** Where a vassal stands in the packets of a chain. */
+export const OWN_SIDE: Readonly<Record<ChainName, Side>> = { out: 'src', in: 'dst' };
 
 /** The address space of a family, cut into intervals. */
 export interface Cut {

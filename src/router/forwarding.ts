@@ -7,9 +7,9 @@
  * fails is counted where it failed: a packet that the receiver's chain denies stands in the receiver's row.
  */
 import type { Address } from '../firewall/address.ts';
-import { find4, find6, type Table } from '../firewall/compile.ts';
 import { lastOf, type Prefix } from '../firewall/prefix.ts';
 import { AddressTable, NOBODY } from './address-table.ts';
+import { type Check, denies4, denies6 } from './check.ts';
 import { COLUMN, COLUMNS, DROP_REASONS, type DropReason } from './counters.ts';
 import {
   DESTINATION4,
@@ -28,12 +28,6 @@ export const HOST = 0;
 export const MAX_PEERS = 65_536;
 /** forward()'s answer where the packet goes nowhere. */
 export const DROPPED = -1;
-
-/** A compiled chain, and how often each of its rules denied: `denials[rule + 1]`, the policy at 0. */
-export interface Check {
-  readonly table: Table;
-  readonly denials: Float64Array;
-}
 
 /** The chains as they are for one vassal; all checks of a list must allow. */
 export interface Gate {
@@ -155,7 +149,7 @@ export class Forwarding {
     const destination = wordAt(bytes, at + DESTINATION4);
     if (from !== HOST) {
       if (this.#own4[from] !== source || this.#has4[from] === 0) return this.#drop(from, SPOOFED);
-      if (denies4((this.#gates[from] as Gate).out4, destination)) {
+      if (anyDenies4((this.#gates[from] as Gate).out4, destination)) {
         return this.#drop(from, DENIED_OUT);
       }
     }
@@ -164,7 +158,7 @@ export class Forwarding {
     const to = this.#table.find(0, 0, 0, destination);
     if (to === NOBODY) return this.#toHost(from, isOurs4(this.#range4, destination));
     if (to === from) return this.#drop(from, NO_VASSAL);
-    if (denies4((this.#gates[to] as Gate).in4, source)) return this.#drop(to, DENIED_IN);
+    if (anyDenies4((this.#gates[to] as Gate).in4, source)) return this.#drop(to, DENIED_IN);
     return to;
   }
 
@@ -186,7 +180,7 @@ export class Forwarding {
         this.#own6[own + 2] === s2 &&
         this.#own6[own + 3] === s3;
       if (!isOwn) return this.#drop(from, SPOOFED);
-      if (denies6((this.#gates[from] as Gate).out6, d0, d1, d2, d3)) {
+      if (anyDenies6((this.#gates[from] as Gate).out6, d0, d1, d2, d3)) {
         return this.#drop(from, DENIED_OUT);
       }
     }
@@ -194,7 +188,7 @@ export class Forwarding {
     const to = this.#table.find(d0, d1, d2, d3);
     if (to === NOBODY) return this.#toHost(from, isOurs6(this.#range6, d0, d1, d2, d3));
     if (to === from) return this.#drop(from, NO_VASSAL);
-    if (denies6((this.#gates[to] as Gate).in6, s0, s1, s2, s3)) return this.#drop(to, DENIED_IN);
+    if (anyDenies6((this.#gates[to] as Gate).in6, s0, s1, s2, s3)) return this.#drop(to, DENIED_IN);
     return to;
   }
 
@@ -223,30 +217,19 @@ export class Forwarding {
   }
 }
 
-function denies4(checks: readonly Check[], other: number): boolean {
+function anyDenies4(checks: readonly Check[], other: number): boolean {
   for (let i = 0; i < checks.length; i += 1) {
-    const { table, denials } = checks[i] as Check;
-    const at = find4(table, other);
-    if (table.denies[at] === 0) continue;
-    return note(table, denials, at);
+    if (denies4(checks[i] as Check, other)) return true;
   }
   return false;
 }
 
-function denies6(checks: readonly Check[], a: number, b: number, c: number, d: number): boolean {
+// biome-ignore format: one line
+function anyDenies6(checks: readonly Check[], a: number, b: number, c: number, d: number): boolean {
   for (let i = 0; i < checks.length; i += 1) {
-    const { table, denials } = checks[i] as Check;
-    const at = find6(table, a, b, c, d);
-    if (table.denies[at] === 0) continue;
-    return note(table, denials, at);
+    if (denies6(checks[i] as Check, a, b, c, d)) return true;
   }
   return false;
-}
-
-function note(table: Table, denials: Float64Array, at: number): true {
-  const rule = (table.rules[at] as number) + 1;
-  denials[rule] = (denials[rule] as number) + 1;
-  return true;
 }
 
 /** First, last and the host's address of a network, one after another. */

@@ -4,9 +4,10 @@
  */
 import type { Address } from '../firewall/address.ts';
 import type { Chain, Chains } from '../firewall/chain.ts';
-import { compileChain, type Side, type Table } from '../firewall/compile.ts';
+import { compileChain, OWN_SIDE, type Side, type Table } from '../firewall/compile.ts';
 import { CHAIN_NAMES, type ChainName, printRule } from '../firewall/rule.ts';
-import type { Check, Gate } from './forwarding.ts';
+import type { Check } from './check.ts';
+import type { Gate } from './forwarding.ts';
 
 /** How often a rule, or the policy, has denied a packet. */
 export interface Denials {
@@ -17,8 +18,6 @@ export interface Denials {
   readonly vassal: string | null;
   readonly count: number;
 }
-
-const OWN_SIDE: Readonly<Record<ChainName, Side>> = { out: 'src', in: 'dst' };
 
 /** A chain with its counters. */
 export interface CountedChain {

@@ -8,9 +8,10 @@
  * and, after they were replaced, before the next packet of it: none meets what has been replaced.
  */
 import { type Chains, CLOSED } from '../firewall/chain.ts';
-import { compileChain, find4, type Table } from '../firewall/compile.ts';
+import { compileChain, OWN_SIDE } from '../firewall/compile.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import type { ChainName } from '../firewall/rule.ts';
+import { type Check, denies4 } from './check.ts';
 import { DESTINATION4, familyOf, hasSourceRoute, isUnicast4, SOURCE4, wordAt } from './packet.ts';
 import { type AddressOwner, Claims, NO_CLIENT } from './uwsgi-claims.ts';
 import {
@@ -46,14 +47,14 @@ export interface Owner {
   readonly pid: number;
 }
 
-type Tables = Readonly<Record<ChainName, Table>>;
+type Checks = Readonly<Record<ChainName, Check>>;
 
 interface Peer {
   uid: number;
   /** 0 before the first claim. */
   address: number;
-  tables: Tables | null;
-  /** Which chains the tables are of. */
+  checks: Checks | null;
+  /** Which chains the checks are of. */
   version: number;
   rules: OwnRules | null;
 }
@@ -75,7 +76,7 @@ export class UwsgiForwarding {
     this.#reasons = setting.counters.reasons;
     this.#rows = setting.counters.clients;
     for (let slot = 0; slot < MAX_CLIENTS; slot += 1) {
-      this.#peers.push({ uid: 0, address: 0, tables: null, version: 0, rules: null });
+      this.#peers.push({ uid: 0, address: 0, checks: null, version: 0, rules: null });
     }
   }
 
@@ -90,7 +91,7 @@ export class UwsgiForwarding {
   open(slot: number, owner: Owner): void {
     const peer = this.#peer(slot);
     peer.address = 0;
-    peer.tables = null;
+    peer.checks = null;
     peer.rules?.clear();
     clearRow(this.#rows, slot);
     this.identify(slot, owner);
@@ -199,7 +200,7 @@ export class UwsgiForwarding {
     const result = this.#claims.claim(address, { uid: peer.uid, slot });
     if (result !== 'granted') return result;
     peer.address = address;
-    peer.tables = null;
+    peer.checks = null;
     this.#rows[rowOf(slot) + CLIENT_COLUMN.address] = address;
     if (isNew) this.#setting.onOwner({ address, uid: peer.uid });
     return null;
@@ -207,39 +208,30 @@ export class UwsgiForwarding {
 
   #toClient(source: number, destination: number, to: number): number {
     const peer = this.#peer(to);
-    const table = this.#tables(peer).in;
-    const at = find4(table, source);
-    if (table.denies[at] === 1) {
-      note(table, at, this.#denials.in);
-      return this.drop(to, 'denied-in');
-    }
+    if (denies4(this.#checks(peer).in, source)) return this.drop(to, 'denied-in');
     const verdict = peer.rules?.judge(DIRECTION.in, source, destination) ?? 'pass';
     if (verdict === 'pass') return to;
     return this.drop(to, verdict === 'drop' ? 'denied-by-own-rule' : 'own-rule-route');
   }
 
   #denialOut(peer: Peer, source: number, destination: number): UwsgiReason | null {
-    const table = this.#tables(peer).out;
-    const at = find4(table, destination);
-    if (table.denies[at] === 1) {
-      note(table, at, this.#denials.out);
-      return 'denied-out';
-    }
+    if (denies4(this.#checks(peer).out, destination)) return 'denied-out';
     const verdict = peer.rules?.judge(DIRECTION.out, source, destination) ?? 'pass';
     if (verdict === 'pass') return null;
     return verdict === 'drop' ? 'denied-by-own-rule' : 'own-rule-route';
   }
 
-  #tables(peer: Peer): Tables {
-    if (peer.tables !== null && peer.version === this.#version) return peer.tables;
+  #checks(peer: Peer): Checks {
+    if (peer.checks !== null && peer.version === this.#version) return peer.checks;
     const address = { family: 4, words: [peer.address] } as const;
-    const tables = {
-      in: compileChain(this.#chains.in, address, 'dst'),
-      out: compileChain(this.#chains.out, address, 'src'),
-    };
-    peer.tables = tables;
+    const checkOf = (name: ChainName) => ({
+      table: compileChain(this.#chains[name], address, OWN_SIDE[name]),
+      denials: this.#denials[name],
+    });
+    const checks = { in: checkOf('in'), out: checkOf('out') };
+    peer.checks = checks;
     peer.version = this.#version;
-    return tables;
+    return checks;
   }
 
   #peer(slot: number): Peer {
@@ -250,9 +242,4 @@ export class UwsgiForwarding {
     const at = rowOf(slot) + column;
     this.#rows[at] = (this.#rows[at] as number) + amount;
   }
-}
-
-function note(table: Table, at: number, denials: Float64Array): void {
-  const rule = (table.rules[at] as number) + 1;
-  denials[rule] = (denials[rule] as number) + 1;
 }
