@@ -10,6 +10,7 @@ import {
 } from '../base/errors.ts';
 import { shortPath } from '../base/socket-path.ts';
 import type {
+  CronJobStatus,
   DistroStatus,
   EmperorEvent,
   EmperorStats,
@@ -41,6 +42,11 @@ export class ApiClient {
 
   list(): Promise<readonly VassalStatus[]> {
     return this.#ask('GET', PATHS.vassals);
+  }
+
+  /** Of one vassal, or of all. */
+  cronJobs(name?: string): Promise<readonly CronJobStatus[]> {
+    return this.#ask('GET', name === undefined ? PATHS.cron : pathFor(PATHS.vassalCron, name));
   }
 
   status(name: string): Promise<VassalStatus> {

@@ -1,5 +1,10 @@
 /** The emperor's figures in Prometheus' text format 0.0.4. Pure. */
-import type { EmperorStats, NetworkStatus, VassalStatus } from '../emperor/governor.ts';
+import type {
+  CronJobStatus,
+  EmperorStats,
+  NetworkStatus,
+  VassalStatus,
+} from '../emperor/governor.ts';
 
 type Traffic = NetworkStatus['vassals'][number]['traffic'];
 
@@ -21,11 +26,18 @@ interface Metric {
 export function renderMetrics(
   stats: EmperorStats,
   vassals: readonly VassalStatus[],
-  network: NetworkStatus | null,
+  {
+    network = null,
+    cron = [],
+  }: {
+    readonly network?: NetworkStatus | null;
+    readonly cron?: readonly CronJobStatus[];
+  } = {},
 ): string {
   return [
     ...emperorMetrics(stats),
     ...vassalMetrics(vassals),
+    ...cronMetrics(cron),
     ...(network ? [...routerMetrics(network), ...trafficMetrics(network)] : []),
   ]
     .map(renderMetric)
@@ -186,6 +198,47 @@ function trafficMetrics({ vassals }: NetworkStatus): readonly Metric[] {
           .filter(([, value]) => value > 0)
           .map(([reason, value]) => ({ labels: { vassal: name, reason }, value })),
       ),
+    ),
+  ];
+}
+
+/** Over the jobs of each vassal; what was counted for a job goes with it when it is taken out of the file. */
+function cronMetrics(jobs: readonly CronJobStatus[]): readonly Metric[] {
+  const groups = new Map<string, CronJobStatus[]>();
+  for (const job of jobs) {
+    const group = groups.get(job.vassal);
+    if (group) group.push(job);
+    else groups.set(job.vassal, [job]);
+  }
+  const each = (value: (all: readonly CronJobStatus[]) => number): readonly Sample[] =>
+    [...groups].map(([vassal, all]) => ({ labels: { vassal }, value: value(all) }));
+  const sum = (value: (job: CronJobStatus) => number) =>
+    each((all) => all.reduce((total, job) => total + value(job), 0));
+  return [
+    gauge(
+      'emperor_cron_jobs',
+      'Jobs in its file.',
+      sum(() => 1),
+    ),
+    gauge(
+      'emperor_cron_running',
+      'Runs of jobs just now.',
+      sum(({ running }) => running),
+    ),
+    gauge(
+      'emperor_cron_runs',
+      'Runs of its present jobs so far.',
+      sum(({ runs }) => runs),
+    ),
+    gauge(
+      'emperor_cron_failures',
+      'Runs of its present jobs that failed.',
+      sum(({ failures }) => failures),
+    ),
+    gauge(
+      'emperor_cron_last_duration_seconds',
+      'The longest last run among its jobs.',
+      each((all) => Math.max(...all.map(({ last }) => last?.durationMs ?? 0)) / 1000),
     ),
   ];
 }

@@ -12,6 +12,8 @@ export const PATHS = {
   vassalNetwork: '/v1/vassals/:name/network',
   network: '/v1/network',
   firewallCheck: '/v1/firewall/check',
+  vassalCron: '/v1/vassals/:name/cron',
+  cron: '/v1/cron',
   plan: '/v1/plan',
   events: '/v1/events',
   stats: '/v1/stats',

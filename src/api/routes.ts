@@ -99,6 +99,8 @@ export const ROUTES: readonly Route[] = [
     maxBodyBytes: MAX_QUESTIONS_BYTES,
     answer: (governor, { body }) => governor.checkFirewall(parseQuestions(body)),
   },
+  get(PATHS.vassalCron, (governor, { name }) => governor.cronJobs(name)),
+  get(PATHS.cron, (governor) => governor.cronJobs()),
   get(PATHS.plan, (governor) => governor.plan()),
   get(PATHS.stats, (governor) => governor.stats()),
   get(PATHS.distros, (governor) => governor.distros()),
@@ -139,7 +141,7 @@ async function metricsOf(governor: Governor): Promise<string> {
     governor.list(),
     governor.network(),
   ]);
-  return renderMetrics(stats, vassals, network);
+  return renderMetrics(stats, vassals, { network, cron: governor.cronJobs() });
 }
 
 function waitFor(governor: Governor, request: RouteRequest): Promise<WaitResult> {

@@ -227,9 +227,16 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'cron',
-    summary: 'Shows when jobs run.',
+    summary: 'Shows which jobs run when.',
     example: "emperor cron next '*/5 9-17 * * mon-fri'",
     commands: [
+      {
+        name: 'ls',
+        words: '[name]',
+        summary: 'Lists jobs with their last and their next run.',
+        example: 'emperor cron ls blog',
+        load: () => import('./commands/cron-ls.ts'),
+      },
       {
         name: 'next',
         words: '<expr...>',

@@ -25,6 +25,7 @@ export const CODES = {
   'no-router': 'The vassal has a tuntap device, and there is nothing to attach it to.',
   'bad-address': 'The address is not one that the vassal can have.',
   'open-family': 'IPv4 packets are denied, and IPv6 packets are not.',
+  'odd-schedule': 'The schedule of the job is understood, and does less than it seems to.',
   'has-no-effect': 'The line changes nothing.',
   'bad-template': 'A placeholder, loop or `%` sequence cannot be replaced.',
   'unset-variable': 'The environment variable is not set, so its name stays as text.',

@@ -49,7 +49,8 @@ function takeZone(words: readonly Word[]) {
 /** A first word that looks like a sixth field: somebody's seconds came first, or one field too many. */
 const FIELD_LIKE = /^(?:\?|\*(?:\/\d+)?|-?\d+(?:[-,/]\d+)*)$/;
 
-function commandFaults(start: Word | undefined, text: string): readonly Fault[] {
+/** What is wrong with a command that begins at `start`, the end of a line that may have none. */
+export function commandFaults(start: Word | undefined, text: string): readonly Fault[] {
   if (!start) {
     const end = { text: '', offset: text.trimEnd().length };
     return [faultAt(end, 'it has no command', 'write what is to be run behind the times')];

@@ -11,6 +11,7 @@ import { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import type { Emperor } from './emperor.ts';
 import type {
+  CronJobStatus,
   DistroStatus,
   EmperorEvent,
   EmperorStats,
@@ -207,6 +208,11 @@ export class Administration implements Governor {
       diagnostics,
       conditions: [...this.#realm.conditions.values()],
     };
+  }
+
+  cronJobs(name?: string): readonly CronJobStatus[] {
+    const names = name === undefined ? [...this.#realm.names()].sort() : [this.#known(name).name];
+    return names.flatMap((one) => this.#realm.cron.statusOf(this.#realm.vassalOf(one)));
   }
 
   network(): Promise<NetworkStatus | null> {

@@ -76,9 +76,9 @@ export class Emperor {
     unseen.add(name);
     const record = records.read(name)?.applied;
     identities.give(name, welcome.uid);
-    await this.#realm
-      .vassalOf(name)
-      .adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
+    const vassal = this.#realm.vassalOf(name);
+    await vassal.adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
+    this.#realm.cron.adopted(vassal);
     events.add('adopted', { vassal: name, pid: jail.pid });
   }
 
@@ -155,6 +155,7 @@ export class Emperor {
     for (const vassal of this.#realm.vassals.values()) vassal.release();
     this.#realm.identities.save();
     this.#realm.records.close();
+    this.#realm.cron.close();
   }
 
   async #inSlices<T>(items: readonly T[], work: (item: T) => void): Promise<void> {

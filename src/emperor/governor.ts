@@ -263,10 +263,45 @@ export type FirewallAnswer =
   | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
 /** Throws EmperorError('no-such-vassal') for unknown names. */
+/** A job of `cron`, `unique-cron` or `cron2`; `emperor cron ls`. Times are ISO 8601. */
+export interface CronJobStatus {
+  readonly vassal: string;
+  readonly option: 'cron' | 'unique-cron' | 'cron2';
+  /** As it was written. */
+  readonly schedule: string;
+  readonly timezone: string;
+  readonly command: string;
+  readonly label: string;
+  /** Null for a job that waits for no time, or for one that never comes. */
+  readonly next: string | null;
+  /** Why it does not run now. */
+  readonly heldBack: string | null;
+  /** How many runs of it there are just now. */
+  readonly running: number;
+  /** One is due and has no room yet. */
+  readonly waiting: boolean;
+  readonly runs: number;
+  /** Those that ended with anything but 0, or could not be started. */
+  readonly failures: number;
+  readonly last: {
+    /** The minute that it was due in. */
+    readonly for: string;
+    readonly startedAt: string;
+    readonly endedAt: string | null;
+    readonly durationMs: number | null;
+    readonly code: number | null;
+    readonly signal: string | null;
+    /** Why it could not be started. */
+    readonly error: string | null;
+  } | null;
+}
+
 export interface Governor {
   list(): Promise<readonly VassalStatus[]>;
   status(name: string): Promise<VassalStatus>;
   act(name: string, action: VassalAction): Promise<void>;
+  /** Of one vassal, or of all. */
+  cronJobs(name?: string): readonly CronJobStatus[];
   /** Null without a network. */
   network(): Promise<NetworkStatus | null>;
   vassalNetwork(name: string): Promise<VassalNetworkStatus>;

@@ -19,6 +19,7 @@ import { Records } from './records.ts';
 import { type Entry, fileTextOf } from './roster.ts';
 import type { Settings } from './settings.ts';
 import { SurroundingsMaker } from './surroundings.ts';
+import { VassalCron } from './vassal-cron.ts';
 import { VassalHooks } from './vassal-hooks.ts';
 import type { VassalNetwork } from './vassal-network.ts';
 import { Waiters } from './waiters.ts';
@@ -38,6 +39,7 @@ export type RealmHost = Omit<
   | 'applyLive'
   | 'onGone'
   | 'onChange'
+  | 'onForeign'
   | 'runDirectory'
   | 'backoff'
   | 'hookedStartLimit'
@@ -60,6 +62,7 @@ export class Realm {
   readonly distros = new DistroCache();
   readonly waiters = new Waiters();
   readonly doors: Doors;
+  readonly cron: VassalCron;
   /** By name; a vassal has an entry as long as it has a file. */
   readonly entries = new Map<string, Entry>();
   readonly vassals = new Map<string, Vassal>();
@@ -119,6 +122,7 @@ export class Realm {
         this.doors.forget(name);
       },
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
+      onForeign: (vassal, processes) => this.cron.foreign(vassal, processes),
     };
     this.doors = new Doors({
       ...host,
@@ -131,6 +135,15 @@ export class Realm {
           message: message === null ? '' : `${name}: ${message}`,
           isActive: message !== null,
         }),
+    });
+    this.cron = new VassalCron({
+      ...host,
+      stateDirectory: config.stateDirectory,
+      vassal: (name) => this.vassals.get(name),
+      isForgotten: (name) => !this.knows(name) && !this.unseen.has(name),
+      surroundingsOf: (vassal) => this.surroundings.of(vassal),
+      note: (event, fields) => this.events.add(event, fields),
+      writeDown: (write) => this.writeDown(write),
     });
     for (const name of this.records.names()) this.unseen.add(name);
     mkdirSync(this.vassalHost.runDirectory, { recursive: true, mode: 0o700 });
@@ -232,6 +245,7 @@ export class Realm {
     this.vassals.delete(name);
     this.identities.give(name, null);
     this.writeDown(() => this.records.remove(name));
+    this.cron.gone(name);
     this.events.add('gone', { vassal: name });
   }
 
@@ -244,6 +258,7 @@ export class Realm {
       cause: event,
       generation: vassal.applied?.generation ?? 0,
     });
+    this.cron.changed(vassal, event);
     this.forgetIfGone(vassal.name);
     this.waiters.wake();
   }

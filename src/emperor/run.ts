@@ -124,6 +124,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
   if (adopted.length > 0) log.info({ vassals: adopted.length }, 'adopted what runs');
   await watch.start([...realm.unseen]);
   await emperor.upToDate;
+  realm.cron.start();
   scope.add(settingsFile, (open) => open.close());
   settingsFile.watch(() => {
     emperor.reloadSettings().catch((error) => {

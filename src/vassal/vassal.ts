@@ -15,7 +15,7 @@ import type { Daemon } from '../config/kinds/daemons.ts';
 import type { Ready } from '../config/kinds/ready.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { Refusal } from '../jail/connection.ts';
-import type { SlotExit, SlotNotice, Welcome } from '../jail/init-client.ts';
+import type { SlotEntry, SlotExit, SlotNotice, Welcome } from '../jail/init-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
 import { isListening } from '../linux/listening.ts';
@@ -83,9 +83,18 @@ export interface VassalHost extends JailHost, RetryHost {
   /** Has what is outside of a running jail follow its configuration, such as the firewall. */
   readonly applyLive: (config: VassalConfig) => Promise<void>;
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied' | 'ready') => void;
+  /** What was started by others in its jail, and is theirs to acknowledge: of an adopted init, or ended now. */
+  readonly onForeign: (vassal: Vassal, found: ForeignProcesses) => void;
   /** One of its daemons ended, or could not be started; it is tried again by itself. */
   readonly onDaemonFailure: (vassal: Vassal, daemon: { label: string; reason: string }) => void;
 }
+
+export type ForeignProcesses =
+  | { readonly found: readonly SlotEntry[] }
+  | { readonly ended: SlotExit };
+
+/** Kinds of processes that the emperor's scheduler starts. */
+const FOREIGN_KINDS: ReadonlySet<string> = new Set(['cron']);
 
 /** A command that lived this long was healthy: the next failure is a first one. */
 const HEALTHY_AFTER_MS = 60_000;
@@ -288,6 +297,8 @@ export class Vassal {
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);
     this.#daemons.adopt(slots ?? []);
+    const foreign = (slots ?? []).filter(({ kind }) => FOREIGN_KINDS.has(kind));
+    if (foreign.length > 0) this.#host.onForeign(this, { found: foreign });
     // Where init does not tell what it runs, a start would be a second copy.
     if (welcome.state === 'stopping' || !slots || this.#isToRest()) return this.raise('end');
     this.#isFinished = false;
@@ -611,6 +622,10 @@ export class Vassal {
   // ── ending ───────────────────────────────────────────────────────────────────────────────────
 
   #processEnded(exit: SlotExit): void {
+    if (FOREIGN_KINDS.has(exit.kind)) {
+      this.#host.onForeign(this, { ended: exit });
+      return;
+    }
     this.#ack(exit.slot);
     if (this.#innerHooks.hasEndedBy(exit) || this.#daemons.hasEndedBy(exit)) return;
     if (this.#command.hasEndedBy(exit)) this.#noteExit(exit);

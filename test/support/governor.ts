@@ -1,6 +1,7 @@
 /** A Governor of three vassals for tests of what stands on top of it: API and CLI. Nothing runs. */
 import { EmperorError } from '../../src/base/errors.ts';
 import type {
+  CronJobStatus,
   EmperorEvent,
   EmperorStats,
   Governor,
@@ -44,6 +45,33 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
       appliedSha256: 'a'.repeat(64),
       valid: true,
       diagnostics: [],
+    },
+    ...changes,
+  };
+}
+
+export function cronJobStatus(vassal: string, changes: Partial<CronJobStatus> = {}): CronJobStatus {
+  return {
+    vassal,
+    option: 'cron',
+    schedule: '*/5 * * * *',
+    timezone: 'UTC',
+    command: 'bin/poll --quiet',
+    label: 'cron-poll',
+    next: '2026-01-02T03:10:00.000Z',
+    heldBack: null,
+    running: 0,
+    waiting: false,
+    runs: 12,
+    failures: 1,
+    last: {
+      for: '2026-01-02T03:05:00.000Z',
+      startedAt: '2026-01-02T03:05:00.012Z',
+      endedAt: '2026-01-02T03:05:01.512Z',
+      durationMs: 1500,
+      code: 0,
+      signal: null,
+      error: null,
     },
     ...changes,
   };
@@ -206,6 +234,7 @@ export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
     },
     distros: async () => [],
     stats: async () => emperorStats(),
+    cronJobs: (name) => [cronJobStatus(name === undefined ? 'blog' : known(name).name)],
     network: async () => null,
     vassalNetwork: async (name) => vassalNetworkStatus(known(name).name),
     checkFirewall: async (questions) =>

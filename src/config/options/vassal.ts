@@ -3,6 +3,7 @@
  * change follow from it; the left names are the fields of VassalConfig.
  */
 import { hostAddress } from '../kinds/addresses.ts';
+import { cronLine, cronWithOptions } from '../kinds/cron.ts';
 import { attachedDaemon, smartDaemon, tunedDaemon } from '../kinds/daemons.ts';
 import { vassalDevice } from '../kinds/devices.ts';
 import { deviceRule } from '../kinds/firewall.ts';
@@ -314,6 +315,50 @@ export const VASSAL_OPTIONS = {
     example: 'blog',
     reload: 'live',
     trust: 'operator',
+    many: false,
+  },
+  cron: {
+    name: 'cron',
+    kind: cronLine({ isUnique: false }),
+    default: null,
+    otherwise: 'none',
+    summary:
+      'A shell command that runs inside at certain times, written as crontab or as uWSGI writes them.',
+    example: '*/5 9-17 * * mon-fri ~/poll --quiet',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
+  },
+  uniqueCron: {
+    name: 'unique-cron',
+    kind: cronLine({ isUnique: true }),
+    default: null,
+    otherwise: 'none',
+    summary: 'The same as `cron`, but not started while it still runs.',
+    example: '-5 -1 -1 -1 6 ~/import',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
+  },
+  cron2: {
+    name: 'cron2',
+    kind: cronWithOptions,
+    default: null,
+    otherwise: 'none',
+    summary: "The same as `cron` with uWSGI's options before the command, and some of ours.",
+    example: 'minute=30,hour=2,timezone=Europe/Berlin,unique=1,harakiri=600,catch-up=1 ~/backup',
+    reload: 'live',
+    trust: 'tenant',
+    many: true,
+  },
+  cronHarakiriMs: {
+    name: 'cron-harakiri',
+    kind: duration({ min: 0, max: 7 * 24 * HOUR_MS }),
+    default: '0',
+    summary: 'After how long a job that does not say so itself is killed, 0 for never.',
+    example: '10m',
+    reload: 'live',
+    trust: 'tenant',
     many: false,
   },
   stopSignal: {

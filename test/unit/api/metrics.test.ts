@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { renderMetrics } from '../../../src/api/metrics.ts';
 import {
+  cronJobStatus,
   emperorStats,
   networkStatus,
   ROUTER,
@@ -9,11 +10,9 @@ import {
 } from '../../support/governor.ts';
 
 test('every metric has one HELP and one TYPE before its samples', () => {
-  const text = renderMetrics(
-    emperorStats({ counters: { applied: 3 } }),
-    [vassalStatus('blog')],
-    null,
-  );
+  const text = renderMetrics(emperorStats({ counters: { applied: 3 } }), [vassalStatus('blog')], {
+    cron: [cronJobStatus('blog')],
+  });
   const names = [...text.matchAll(/^# TYPE (\S+) (?:gauge|counter)$/gm)].map(([, name]) => name);
   expect(new Set(names).size).toBe(names.length);
   for (const line of text.trimEnd().split('\n')) {
@@ -25,7 +24,7 @@ test('every metric has one HELP and one TYPE before its samples', () => {
 
 test('a vassal that does not run is down, and its restarts count on', () => {
   const stopped = vassalStatus('shop', { state: 'backoff', restarts: 7 });
-  const text = renderMetrics(emperorStats(), [stopped], null);
+  const text = renderMetrics(emperorStats(), [stopped]);
   expect(text).toMatch(/^emperor_vassal_up\{vassal="shop"\} 0$/m);
   expect(text).toMatch(/^emperor_vassal_restarts_total\{vassal="shop"\} 7$/m);
 });
@@ -34,11 +33,9 @@ test('the network tells of the router, of each rule, and of each vassal what it 
   const traffic = trafficOfBytes(2048, 1024, { spoofed: 3 });
   const [blog] = networkStatus().vassals;
   if (!blog) throw new Error('a vassal');
-  const text = renderMetrics(
-    emperorStats(),
-    [],
-    networkStatus({ vassals: [{ ...blog, traffic }] }),
-  );
+  const text = renderMetrics(emperorStats(), [], {
+    network: networkStatus({ vassals: [{ ...blog, traffic }] }),
+  });
   const samples = text
     .split('\n')
     .filter((line) => /^emperor_(router|firewall|network|vassal_net)/.test(line));
@@ -63,12 +60,24 @@ test('the network tells of the router, of each rule, and of each vassal what it 
 
 test('a router that is being started is down, and what is not known of it is left out', () => {
   const router = { ...ROUTER, pid: null, mode: null, memoryBytes: null, cpuSeconds: null };
-  const text = renderMetrics(emperorStats(), [], networkStatus({ router }));
+  const text = renderMetrics(emperorStats(), [], { network: networkStatus({ router }) });
   expect(text.match(/^emperor_router.*$/gm)).toEqual(['emperor_router_up 0']);
-  expect(renderMetrics(emperorStats(), [], null)).not.toContain('emperor_router');
+  expect(renderMetrics(emperorStats(), [])).not.toContain('emperor_router');
+});
+
+test('jobs are summed up by vassal', () => {
+  const failed = cronJobStatus('blog', { running: 2, runs: 3, failures: 3 });
+  const text = renderMetrics(emperorStats(), [], { cron: [cronJobStatus('blog'), failed] });
+  expect(text.match(/^emperor_cron.*$/gm)).toEqual([
+    'emperor_cron_jobs{vassal="blog"} 2',
+    'emperor_cron_running{vassal="blog"} 2',
+    'emperor_cron_runs{vassal="blog"} 15',
+    'emperor_cron_failures{vassal="blog"} 4',
+    'emperor_cron_last_duration_seconds{vassal="blog"} 1.5',
+  ]);
 });
 
 test('labels are escaped', () => {
-  const text = renderMetrics(emperorStats({ version: 'a"b\\c\nd' }), [], null);
+  const text = renderMetrics(emperorStats({ version: 'a"b\\c\nd' }), []);
   expect(text).toContain('emperor_info{version="a\\"b\\\\c\\nd"} 1');
 });

@@ -58,6 +58,10 @@ describe('a vassal file', () => {
       address6: null,
       dns: null,
       sshUser: null,
+      cron: [],
+      uniqueCron: [],
+      cron2: [],
+      cronHarakiriMs: 0,
       stopSignal: 15,
       stopGraceMs: 10_000,
       reloadSignal: null,
@@ -96,6 +100,10 @@ address = 192.168.0.2
 address6 = fd00:1::2
 dns = 9.9.9.9
 ssh-user = blog-ssh
+cron = @daily ~/report
+unique-cron = -5 -1 -1 -1 6 ~/import
+cron2 = minute=0,timezone=UTC,harakiri=60 ~/sync
+cron-harakiri = 10m
 stop-signal = QUIT
 stop-grace = 3
 reload-signal = HUP
@@ -147,6 +155,37 @@ ${ROUTER}[class small]
       address6: { family: 6, words: [0xfd000001, 0, 0, 2] },
       dns: ['9.9.9.9'],
       sshUser: 'blog-ssh',
+      cron: [
+        {
+          expression: '@daily',
+          zone: null,
+          command: '~/report',
+          isUnique: false,
+          harakiriMs: null,
+          catchesUp: false,
+        },
+      ],
+      uniqueCron: [
+        {
+          expression: '-5 -1 -1 -1 6',
+          zone: null,
+          command: '~/import',
+          isUnique: true,
+          harakiriMs: null,
+          catchesUp: false,
+        },
+      ],
+      cron2: [
+        {
+          expression: '0 -1 -1 -1 -1',
+          zone: 'UTC',
+          command: '~/sync',
+          isUnique: false,
+          harakiriMs: 60_000,
+          catchesUp: false,
+        },
+      ],
+      cronHarakiriMs: 600_000,
       stopSignal: 3,
       stopGraceMs: 3000,
       reloadSignal: 1,
