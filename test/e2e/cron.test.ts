@@ -57,6 +57,19 @@ test('a job runs inside as the tenant, its output is in the log, its end in `cro
   expect(emperor.cli('cron', 'ls').stdout).toMatch(/^boot +@reboot .* at start .* 3 +echo /m);
 });
 
+test('three hundred jobs of one moment are a stream: all run once, so many at a time', async () => {
+  const numbers = Array.from({ length: 300 }, (_, index) => `n${index}`);
+  const job = 'cron = @reboot echo %(_) >> ~/done; ls -d /proc/[0-9]* | wc -l >> ~/processes';
+  apply('storm', `for = ${numbers.join(' ')}`, job, 'endfor');
+  await until('all have ended', () =>
+    jobsOf('storm').every(({ last, running }) => last !== null && running === 0),
+  );
+  expect(linesOf('storm', 'done').toSorted()).toEqual(numbers.toSorted());
+  // A shell and two programs each, and init.
+  const most = Math.max(...linesOf('storm', 'processes').map(Number));
+  expect(most).toBeLessThanOrEqual(3 * 64 + 1);
+});
+
 test('what is not understood is a diagnostic, and never a job (M74)', () => {
   emperor.write('typo', '[vassal]\ncron = 1-70 * * * * x\ncron = 0 */5 * * * * y\n');
   const { status, stdout } = emperor.cli('check', join(emperor.vassals, 'typo.ini'));
