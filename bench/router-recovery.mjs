@@ -160,7 +160,7 @@ async function openNetwork() {
     initSocketOf: () => '',
     onTrouble() {},
   };
-  return VassalNetwork.open(parts, { device, ...setting, isPlain: false });
+  return VassalNetwork.open(parts, { device, ...setting });
 }
 
 function attach(network, number) {

@@ -51,7 +51,7 @@ export async function openNetwork(realm: Realm, scope: Scope): Promise<VassalNet
           }),
         initSocketOf: (name) => join(realm.vassalHost.runDirectory, name, 'init.sock'),
       },
-      { device, runDirectory, stateDirectory, logDirectory, isPlain: false },
+      { device, runDirectory, stateDirectory, logDirectory },
     ),
     (open) => open.close(),
   );

@@ -18,8 +18,6 @@ export interface RouterSetting {
   readonly stateDirectory: string;
   /** Gets router.log. */
   readonly logDirectory: string;
-  /** Packets are cut by the kernel, whatever it could do. */
-  readonly isPlain: boolean;
 }
 
 /** From the sources (tests) the built program is used: Node 20 cannot run TypeScript. */
@@ -78,7 +76,7 @@ export class RouterProgram {
   }
 
   #spawn(words: readonly string[]): Started {
-    const { device, runDirectory, stateDirectory, isPlain } = this.#setting;
+    const { device, runDirectory, stateDirectory } = this.#setting;
     const output = openSync(this.log, 'a', 0o600);
     const child = spawn(
       process.execPath,
@@ -89,7 +87,6 @@ export class RouterProgram {
         ...['--ledger', join(stateDirectory, 'traffic.ledger')],
         ...['--denials', join(stateDirectory, 'denials.json')],
         ...['--code', this.code],
-        ...(isPlain ? ['--plain'] : []),
       ],
       {
         cwd: '/',

@@ -132,6 +132,7 @@ export class RouterProcess {
       ledger,
       denials,
       tell: (message) => thread.tell(message),
+      onHostGone: (why) => void self.#hostGone(why),
     });
     listen((report) => router.hear(report));
     router.attachHost(hostTun.fd);
@@ -260,6 +261,14 @@ export class RouterProcess {
     this.#inits.forget(name);
     this.#router.detach(name);
     return null;
+  }
+
+  /** Somebody has removed the host's device: the next router makes another, and the operator's lines run for it. */
+  async #hostGone(why: string): Promise<void> {
+    const { device, say } = this.#setting;
+    say(`The device ${device} is gone (${why}); a new router makes it again`);
+    await this.#hostTun.drop();
+    await this.#end(false);
   }
 
   async #end(andDevice: boolean): Promise<null> {

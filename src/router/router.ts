@@ -60,6 +60,7 @@ export class Router {
   readonly #ledger: Ledger;
   readonly #rows: Rows;
   readonly #tell: (message: LoopMessage) => void;
+  readonly #onHostGone: (why: string) => void;
   readonly #denials: DenialTotals;
   readonly #peers = new Map<string, Peer>();
   /** Address → the name of who has it. */
@@ -73,11 +74,14 @@ export class Router {
     readonly ledger: Ledger;
     readonly denials: DenialTotals;
     readonly tell: (message: LoopMessage) => void;
+    /** The host's device was removed. `why` is an errno's name. */
+    readonly onHostGone: (why: string) => void;
   }) {
     this.#ledger = parts.ledger;
     this.#rows = new Rows(parts.ledger);
     this.#denials = parts.denials;
     this.#tell = parts.tell;
+    this.#onHostGone = parts.onHostGone;
   }
 
   /** Gives the loop the host's device. */
@@ -159,6 +163,7 @@ export class Router {
   hear(report: LoopReport): void {
     if (report.type === 'detached') this.#freeSlots.push(report.slot);
     if (report.type !== 'gone') return;
+    if (report.slot === HOST) this.#onHostGone(report.why);
     for (const peer of this.#peers.values()) if (peer.slot === report.slot) peer.gone = report.why;
   }
 

@@ -1,9 +1,10 @@
-/** Deaths: of the router, the emperor, the launcher, and of vassals that nobody but the router hears of. */
-import { spawn } from 'node:child_process';
+/** Deaths: of the router, of its device, the emperor, the launcher, and of vassals that nobody but the router hears of. */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { routerCode } from '../../src/emperor/router-code.ts';
 import { RouterClient } from '../../src/router/client.ts';
 import { NetworkWorld } from '../support/network-world.ts';
 import { allPids, commandOf, isAlive } from '../support/proc.ts';
@@ -66,7 +67,8 @@ function reaches(place: string, address: string): Promise<true> {
   });
 }
 
-const deviceIndex = () => w.ip('-o', 'link', 'show', 'emperor0').split(':')[0];
+/** Undefined while the device is not there. */
+const deviceIndex = () => /^(\d+): emperor0:/m.exec(w.ip('-o', 'link'))?.[1];
 
 /** Pings a hundred times a second as long as `act` takes; resolves to how many were lost. */
 async function lostMeanwhile(address: string, act: () => Promise<void>): Promise<number> {
@@ -89,10 +91,9 @@ async function lostMeanwhile(address: string, act: () => Promise<void>): Promise
   return Math.max(0, Number(sent) - Number(received) - 1);
 }
 
-describe('a router that is killed', () => {
-  const BLOCKS = 150;
-  const BLOCK_BYTES = 100_000;
-  const SENDER = `
+const BLOCK_BYTES = 100_000;
+/** Sends so many blocks from the host, each of bytes of its own, with a pause after each. */
+const senderOf = (blocks: number, pauseS: number) => `
 import socket, time
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,11 +101,11 @@ listener.bind(('${HOST}', 7000))
 listener.listen()
 print('ready', flush=True)
 connection, _ = listener.accept()
-for block in range(${BLOCKS}):
+for block in range(${blocks}):
     connection.sendall(bytes([block]) * ${BLOCK_BYTES})
-    time.sleep(0.02)
+    time.sleep(${pauseS})
 `;
-  const RECEIVER = `
+const RECEIVER = `
 import socket, hashlib
 connection = socket.create_connection(('${HOST}', 7000))
 digest = hashlib.sha256()
@@ -113,11 +114,26 @@ while data := connection.recv(65536):
 print(digest.hexdigest())
 `;
 
+/** Resolves when a vassal can begin to receive(). */
+async function send(blocks: number, pauseS: number): Promise<void> {
+  const args = ['netns', 'exec', w.emperor.netns, 'python3', '-c', senderOf(blocks, pauseS)];
+  const sender = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((ready) => sender.stdout.once('data', ready));
+}
+
+const receive = () => w.tell('anna', 'run', { argv: ['python3', '-c', RECEIVER], timeout: 30 });
+
+function digestOf(blocks: number): string {
+  const digest = createHash('sha256');
+  for (let block = 0; block < blocks; block += 1) digest.update(Buffer.alloc(BLOCK_BYTES, block));
+  return digest.digest('hex');
+}
+
+describe('a router that is killed', () => {
   test('under a TCP connection costs it no byte', async () => {
-    const args = ['netns', 'exec', w.emperor.netns, 'python3', '-c', SENDER];
-    const sender = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    await new Promise((ready) => sender.stdout.once('data', ready));
-    const received = w.tell('anna', 'run', { argv: ['python3', '-c', RECEIVER], timeout: 30 });
+    const blocks = 150;
+    await send(blocks, 0.02);
+    const received = receive();
     let isDone = false;
     void received.finally(() => {
       isDone = true;
@@ -129,9 +145,7 @@ print(digest.hexdigest())
       await until('all are back', async () => (await peers().catch(() => [])).length === 2);
     }
     expect(kills).toBeGreaterThan(1);
-    const digest = createHash('sha256');
-    for (let block = 0; block < BLOCKS; block += 1) digest.update(Buffer.alloc(BLOCK_BYTES, block));
-    expect((await received).output.trim()).toBe(digest.digest('hex'));
+    expect((await received).output.trim()).toBe(digestOf(blocks));
   });
 
   test('keeps its device, its totals, and no more tuns than vassals', async () => {
@@ -217,22 +231,57 @@ test('A launcher and then a router that are killed leave the device as it is', a
   expect(deviceIndex()).toBe(index);
 });
 
-test('A router of other code is replaced by an emperor that starts, and the device stays', async () => {
-  const index = deviceIndex();
+/** Starts a router by hand, where there is none, in place of the emperor's. */
+async function startRouter(...words: readonly string[]): Promise<ChildProcess> {
+  const path = (name: string) => join(w.emperor.directory, name);
+  const all = [
+    ...['--device', 'emperor0', '--socket', socket(), ...words],
+    ...['--launcher', path('run/launcher.sock')],
+    ...['--ledger', path('state/traffic.ledger'), '--denials', path('state/denials.json')],
+  ];
+  const command = ['netns', 'exec', w.emperor.netns, process.execPath, MAIN, ...all];
+  const router = spawn('ip', command, { stdio: 'ignore' });
+  await until('it serves', () => peers().catch(() => null));
+  return router;
+}
+
+/** Ends both without a word. */
+async function killEmperorAndRouter(): Promise<void> {
   await w.emperor.signal('SIGKILL');
   kill(w.emperor.routerPid);
   await until('it is gone', () => w.emperor.routerPid === 0);
-  const path = (name: string) => join(w.emperor.directory, name);
-  const words = [
-    ...['--device', 'emperor0', '--socket', path('run/router.sock')],
-    ...['--launcher', path('run/launcher.sock'), '--code', 'older'],
-    ...['--ledger', path('state/traffic.ledger'), '--denials', path('state/denials.json')],
-  ];
-  const command = ['netns', 'exec', w.emperor.netns, process.execPath, MAIN, ...words];
-  const older = spawn('ip', command, { stdio: 'ignore' });
-  await until('it serves', () => peers().catch(() => null));
+}
+
+test('A router of other code is replaced by an emperor that starts, and the device stays', async () => {
+  const index = deviceIndex();
+  await killEmperorAndRouter();
+  const older = await startRouter('--code', 'older');
   await w.emperor.start();
   await until('it has ended', () => older.exitCode !== null);
   await reaches('anna', HOST);
   expect(deviceIndex()).toBe(index);
+});
+
+test('A router whose kernel takes no large packets forwards plain ones, and says so', async () => {
+  await killEmperorAndRouter();
+  const plain = await startRouter('--plain', '--code', routerCode(join(MAIN, '../..')));
+  await w.emperor.start();
+  expect(w.emperor.cli('net').stdout).toContain('plain packets (the operator says so)');
+  await send(40, 0);
+  expect((await receive()).output.trim()).toBe(digestOf(40));
+  const ended = until('it has ended', () => plain.exitCode !== null || plain.signalCode !== null);
+  await killRouter();
+  await ended;
+  expect(w.emperor.cli('net').stdout).not.toContain('plain');
+});
+
+test("The host's device that somebody removes is made anew, and all reach the host again", async () => {
+  const index = deviceIndex();
+  const before = w.emperor.routerPid;
+  w.ip('link', 'del', 'emperor0');
+  await until('there is another router', () => ![0, before].includes(w.emperor.routerPid));
+  await until('the device is there', () => deviceIndex() !== undefined);
+  await reaches('anna', HOST);
+  await reaches('bert', HOST);
+  expect(deviceIndex()).not.toBe(index);
 });

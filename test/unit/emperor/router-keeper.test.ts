@@ -41,7 +41,6 @@ function keep(prepare: (client: RouterClient) => Promise<unknown>): RouterKeeper
       runDirectory: directory,
       stateDirectory: directory,
       logDirectory: directory,
-      isPlain: false,
     },
     clock,
     log: pino({ level: 'silent' }),
