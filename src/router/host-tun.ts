@@ -17,7 +17,8 @@ export interface HostTunPlace {
 
 export class HostTun {
   readonly fd: number;
-  readonly #device: string;
+  /** Its name. */
+  readonly device: string;
   readonly #launcher: string;
   readonly #patience: Patience;
   #isNew: boolean;
@@ -43,18 +44,14 @@ export class HostTun {
   ) {
     this.fd = found.fd;
     this.#isNew = found.isNew;
-    this.#device = device;
+    this.device = device;
     this.#launcher = found.place.launcher;
     this.#patience = found.place.patience;
   }
 
   /** Has the launcher, which may be a new one, keep it. */
   async keep(): Promise<void> {
-    await putDescriptor(
-      this.#launcher,
-      { name: nameOf(this.#device), fd: this.fd },
-      this.#patience,
-    );
+    await putDescriptor(this.#launcher, { name: nameOf(this.device), fd: this.fd }, this.#patience);
   }
 
   /** True from its creation until it is settled, whichever routers and emperors come and go meanwhile. */
@@ -65,7 +62,7 @@ export class HostTun {
   /** What is to be done once for a new device has been done. */
   async settle(): Promise<void> {
     this.#isNew = false;
-    await dropDescriptor(this.#launcher, newNameOf(this.#device), this.#patience);
+    await dropDescriptor(this.#launcher, newNameOf(this.device), this.#patience);
   }
 
   /** Closes the descriptor here; the device stays as long as the launcher keeps it. */
@@ -76,7 +73,7 @@ export class HostTun {
   /** Has the launcher let it go; it ends with its last descriptor. */
   async drop(): Promise<void> {
     await this.settle();
-    await dropDescriptor(this.#launcher, nameOf(this.#device), this.#patience);
+    await dropDescriptor(this.#launcher, nameOf(this.device), this.#patience);
   }
 }
 

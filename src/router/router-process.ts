@@ -77,6 +77,7 @@ export class RouterProcess {
   /** What the kernel leaves to us, on all tuns alike. */
   #offload = 0;
   #control: Control | null = null;
+  #isEnding = false;
 
   /** Loads what it needs, and touches nothing of the network yet. */
   static async prepare(setting: RouterProcessSetting): Promise<PreparedRouter> {
@@ -132,13 +133,16 @@ export class RouterProcess {
       ledger,
       denials,
       tell: (message) => thread.tell(message),
-      onHostGone: (why) => void self.#hostGone(why),
+      onHostGone: (why) => void self.#deviceGone(hostTun, why),
     });
     listen((report) => router.hear(report));
     router.attachHost(hostTun.fd);
     denialsFile.keep(() => denials.settle());
     const ownersFile = join(dirname(setting.ledger), 'uwsgi-owners.json');
-    const uwsgi = new UwsgiService({ launcher, patience, ownersFile, denials });
+    const uwsgi = new UwsgiService({
+      ...{ launcher, patience, ownersFile, denials },
+      onDeviceGone: (tun, why) => void self.#deviceGone(tun, why),
+    });
     const self = new RouterProcess(setting, {
       ...{ patience, hostTun, thread, router, denialsFile, uwsgi, ledgerFault: fault },
     });
@@ -263,11 +267,12 @@ export class RouterProcess {
     return null;
   }
 
-  /** Somebody has removed the host's device: the next router makes another, and the operator's lines run for it. */
-  async #hostGone(why: string): Promise<void> {
-    const { device, say } = this.#setting;
-    say(`The device ${device} is gone (${why}); a new router makes it again`);
-    await this.#hostTun.drop();
+  /** Somebody has removed a device of ours: the next router makes another, and the emperor sets it up. */
+  async #deviceGone(tun: HostTun, why: string): Promise<void> {
+    this.#setting.say(`The device ${tun.device} is gone (${why}); a new router makes it again`);
+    await tun.drop();
+    if (this.#isEnding) return;
+    this.#isEnding = true;
     await this.#end(false);
   }
 

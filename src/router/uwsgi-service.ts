@@ -36,6 +36,7 @@ export class UwsgiService {
   readonly #patience: Patience;
   readonly #ownersFile: string;
   readonly #denials: DenialTotals;
+  readonly #onDeviceGone: (tun: HostTun, why: string) => void;
   /** By device. */
   readonly #owners: Map<string, AddressOwner[]>;
   readonly #served = new Map<string, Served>();
@@ -49,11 +50,14 @@ export class UwsgiService {
     readonly ownersFile: string;
     /** Counts what their chains deny, as those of the router's own vassals. */
     readonly denials: DenialTotals;
+    /** One of the devices was removed. `why` is an errno's name. */
+    readonly onDeviceGone: (tun: HostTun, why: string) => void;
   }) {
     this.#launcher = options.launcher;
     this.#patience = options.patience;
     this.#ownersFile = options.ownersFile;
     this.#denials = options.denials;
+    this.#onDeviceGone = options.onDeviceGone;
     // At the boundary: it was written below.
     const kept = (readStateFile(options.ownersFile) ?? []) as [string, AddressOwner[]][];
     this.#owners = new Map(kept);
@@ -118,6 +122,7 @@ export class UwsgiService {
         chains: this.#chains,
         owners: this.#owners.get(device) ?? [],
         onOwner: (owner) => this.#keepOwner(device, owner),
+        onDeviceGone: (why) => this.#onDeviceGone(tun, why),
       });
       this.#denials.watch(router.counted, null);
       return { wanted, tun, router };

@@ -78,22 +78,35 @@ describe('a uWSGI vassal beside ours', () => {
     expect(deniedBy('deny 10.99.0.0/24 10.77.0.0/24')).toBeGreaterThanOrEqual(denied);
   });
 
-  test('is served by a router that was started anew, and by one that a later emperor found', async () => {
-    const before = emperor.routerPid;
-    process.kill(before, 'SIGKILL');
-    await until('there is another', () => emperor.routerPid !== 0 && emperor.routerPid !== before);
-    // uWSGI ends when its router does, and when it finds none; its own emperor would start it again.
+  /** uWSGI ends when its router does, and when it finds none; its own emperor would start it again. */
+  async function anotherVassal(address: string): Promise<string> {
     await until('it listens', () =>
       world.connect().then(
         (client) => client.destroy() === undefined,
         () => false,
       ),
     );
-    const next = world.startVassal('10.99.0.3').netns;
-    await until('it has its device', async () => (await ping(next, GATEWAY)) === 1);
+    const vassal = world.startVassal(address);
+    await vassal.isConnected();
+    return vassal.netns;
+  }
+
+  test('is served by a router that was started anew, and by one that a later emperor found', async () => {
+    const before = emperor.routerPid;
+    process.kill(before, 'SIGKILL');
+    await until('there is another', () => emperor.routerPid !== 0 && emperor.routerPid !== before);
+    const next = await anotherVassal('10.99.0.3');
     await emperor.signal('SIGKILL');
     expect(await ping(next, GATEWAY)).toBe(1);
     await emperor.start();
+    expect(await ping(next, GATEWAY)).toBe(1);
+  });
+
+  test('is served again by a device that is made anew where somebody removed it', async () => {
+    const before = emperor.routerPid;
+    await inNamespace(emperor.netns, 'ip', 'link', 'del', 'uwsgiemp');
+    await until('there is another', () => emperor.routerPid !== 0 && emperor.routerPid !== before);
+    const next = await anotherVassal('10.99.0.4');
     expect(await ping(next, GATEWAY)).toBe(1);
   });
 });
