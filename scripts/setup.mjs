@@ -42,6 +42,8 @@ const TEST_PACKAGES = {
   'vim-tiny': ['/usr/bin/vim.tiny', '/usr/bin/vim'],
 };
 const BENCH_PACKAGES = {
+  'openssh-client': ['/usr/bin/ssh'],
+  'openssh-server': ['/usr/sbin/sshd'],
   curl: ['/usr/bin/curl'],
   iperf3: ['/usr/bin/iperf3'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],

@@ -1,6 +1,6 @@
 /**
- * A machine with accounts and an sshd of the test's own: a mount namespace with a private copy of /etc, of /run and of
- * /usr/local/lib, in which accounts can be made and written to, and an emperor. This machine's own stay as they are.
+ * A machine with accounts and an sshd of the test's own, and an emperor: a mount namespace (ssh-machine.sh) in which
+ * accounts can be made and /etc be written to. This machine's own stay as they are.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
@@ -15,16 +15,7 @@ export const LENT_ENV = `env = PATH=/opt/bin:/usr/local/bin:/usr/bin:/bin
 env = LD_LIBRARY_PATH=/opt/lib
 `;
 
-const PREPARE = `set -e
-mount -t tmpfs none "$0"
-cp -a /etc "$0/etc"
-mkdir -p "$0/run/sshd" "$0/run/netns" "$0/lib"
-mount --rbind /run/netns "$0/run/netns"
-mount --bind "$0/etc" /etc
-mount --rbind "$0/run" /run
-mount --bind "$0/lib" /usr/local/lib
-echo made
-exec cat`;
+const PREPARE = join(import.meta.dirname, 'ssh-machine.sh');
 
 export class SshMachine {
   readonly emperor: TestEmperor;
@@ -35,7 +26,7 @@ export class SshMachine {
 
   static async make(options: EmperorOptions = {}): Promise<SshMachine> {
     const place = execFileSync('mktemp', ['-d', '/tmp/emperor-ssh-XXXXXX'], { encoding: 'utf8' });
-    const holder = spawn('unshare', ['-m', 'sh', '-c', PREPARE, place.trim()], {
+    const holder = spawn('unshare', ['-m', 'sh', PREPARE, place.trim()], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await new Promise((made, fail) => {

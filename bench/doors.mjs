@@ -1,0 +1,195 @@
+// Doors: how long it takes to get into a vassal, and what a session costs. Peers in the same run: nsenter for
+// `emperor exec`, an account of the host at the same sshd for a login.
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { row } from './table.mjs';
+import { median, ROOT, until, World } from './world.mjs';
+
+const BINARY = join(ROOT, 'bin/emperor');
+const MACHINE = join(ROOT, 'test/support/ssh-machine.sh');
+const SLEEP = '[vassal]\ncommand = /opt/sleep\n';
+const PORT = '2222';
+const SESSIONS = 20;
+
+export async function doors(scale) {
+  const rounds = Math.max(5, Math.round(40 * scale));
+  const world = new World();
+  try {
+    await world.start();
+    world.write('v0', SLEEP);
+    await world.untilRunning(1);
+    const { pid } = await world.ask('/v1/vassals/v0');
+    await executing(world, pid, rounds);
+    if (existsSync('/usr/sbin/sshd')) await loggingIn(world, pid, rounds);
+    else console.log('openssh-server is not installed (npm run setup -- --bench): no logins');
+  } finally {
+    await world.close();
+  }
+}
+
+/** In turns, so that what else the machine does meets all alike. */
+function turns(rounds, actions) {
+  const found = actions.map(() => []);
+  for (let i = 0; i < rounds; i += 1) {
+    for (const [index, action] of actions.entries()) {
+      const begin = performance.now();
+      action();
+      found[index].push(performance.now() - begin);
+    }
+  }
+  return found.map(median);
+}
+
+function executing(world, pid, rounds) {
+  const program = readlinkSync(`/proc/${pid}/exe`);
+  const binary = `/proc/${pid}/exe`;
+  const socket = join(world.run, 'vassals/v0/init.sock');
+  const { uid } = JSON.parse(world.cli('status', 'v0', '--json'));
+  const run = (file, ...args) => execFileSync(file, args);
+  const enter = ['-t', `${pid}`, '-m', '-u', '-i', '-n', '-p', '-S', `${uid}`, '-G', `${uid}`];
+  const [exec, status, attach, nsenter] = turns(rounds, [
+    () => world.cli('exec', 'v0', '--', '/bin/true'),
+    () => world.cli('status', 'v0'),
+    () => run(existsSync(program) ? program : binary, 'attach', socket, '/', '--', '/bin/true'),
+    () => run('nsenter', ...enter, '/bin/true'),
+  ]);
+  row('`emperor exec` of /bin/true beyond `emperor status`, p50', exec - status, {
+    ...{ unit: 'ms', digits: 1, bound: ['<=', 15] },
+  });
+  row('  its C program alone, beside nsenter, p50', attach, {
+    ...{ unit: 'ms', digits: 1, bound: ['<=', 15], peer: nsenter },
+  });
+}
+
+async function loggingIn(world, pid, rounds) {
+  const place = mkdtempSync('/tmp/emperor-bench-ssh-');
+  const holder = spawn('unshare', ['-m', 'sh', MACHINE, place], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  let sshd;
+  try {
+    await new Promise((made) => holder.stdout.once('data', made));
+    const machine = machineOf(holder.pid, world);
+    const uid = makeAccounts(machine, world);
+    world.write('v0', `${SLEEP}ssh-user = ${uid}\n`);
+    sshd = machine.spawn(
+      '/usr/sbin/sshd',
+      ...['-D', '-e', '-p', PORT, '-o', 'UsePAM=no', '-o', 'MaxStartups=100'],
+    );
+    await until(() => isIn(machine, world), 'the customer is in');
+    await measureLogins(machine, world, rounds);
+    await measureSessions(machine, world, pid);
+  } finally {
+    await ended(sshd, () => sshd?.kill('SIGTERM'));
+    await ended(holder, () => holder.stdin.end());
+    rmSync(place, { recursive: true });
+  }
+}
+
+async function ended(child, end) {
+  if (!child || child.exitCode !== null) return;
+  const exit = new Promise((done) => child.once('exit', done));
+  end();
+  await exit;
+}
+
+function machineOf(pid, world) {
+  const enter = [`--mount=/proc/${pid}/ns/mnt`, `--net=/run/netns/${world.netns}`, '--'];
+  return {
+    run: (...command) =>
+      execFileSync('nsenter', [...enter, ...command], { encoding: 'utf8', stdio: 'pipe' }),
+    spawn: (...command) => spawn('nsenter', [...enter, ...command], { stdio: 'pipe' }),
+  };
+}
+
+/** A customer of v0, and somebody of the host's with the same key; returns the uid of the customer. */
+function makeAccounts(machine, world) {
+  execFileSync('ip', ['-n', world.netns, 'link', 'set', 'lo', 'up']);
+  const key = join(world.directory, 'key');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+  const setup = ['ssh', 'setup', 'v0', '--user', 'customer', '--key', `${key}.pub`, '--write'];
+  machine.run(BINARY, '--ini', world.ini, ...setup);
+  machine.run(...'useradd -m -d /run/plain -p * -s /bin/bash plain'.split(' '));
+  machine.run('sh', '-c', `mkdir /run/plain/.ssh; cp ${key}.pub /run/plain/.ssh/authorized_keys`);
+  machine.run('touch', '/run/plain/.hushlogin');
+  return Number(machine.run('id', '-u', 'customer'));
+}
+
+function sshLine(world, account, ...more) {
+  const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
+  const options = settings.flatMap((setting) => ['-o', setting]);
+  const key = join(world.directory, 'key');
+  return ['ssh', '-F', 'none', ...options, '-i', key, '-p', PORT, `${account}@127.0.0.1`, ...more];
+}
+
+function isIn(machine, world) {
+  try {
+    return machine.run(...sshLine(world, 'customer', 'echo in')) === 'in\n';
+  } catch {
+    // sshd listens, or the door is open, in a moment.
+    return false;
+  }
+}
+
+async function measureLogins(machine, world, rounds) {
+  const accounts = ['customer', 'plain'];
+  const found = { customer: [], plain: [] };
+  for (let i = 0; i < rounds; i += 1) {
+    for (const account of accounts) found[account].push(await toPrompt(machine, world, account));
+  }
+  const [customer, plain] = accounts.map((account) => median(found[account]));
+  row('ssh login to the prompt, beside plain sshd, p50', customer, {
+    ...{ unit: 'ms', digits: 1, peer: plain },
+  });
+  row('  what the door adds', customer - plain, { unit: 'ms', digits: 1, bound: ['<=', 10] });
+}
+
+/** Milliseconds from the start of ssh to a shell's prompt. */
+async function toPrompt(machine, world, account) {
+  const begin = performance.now();
+  const child = machine.spawn(...sshLine(world, account, '-tt'));
+  const prompt = await new Promise((done) => {
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+      if (text.includes('$ ')) done(performance.now());
+    });
+  });
+  await ended(child, () => child.stdin.end('exit\r'));
+  return prompt - begin;
+}
+
+/** What sessions add to the login programs and to init; shell and sshd are the same as anywhere. */
+async function measureSessions(machine, world, pid) {
+  const before = pssKib(pid);
+  const children = Array.from({ length: SESSIONS }, () =>
+    machine.spawn(...sshLine(world, 'customer', '-tt')),
+  );
+  const logins = () => readdirSync('/proc').filter((one) => /^\d+$/.test(one) && isLogin(one));
+  await until(() => logins().length === SESSIONS && sessionsOf(world) === SESSIONS, 'sessions');
+  const programs = logins().reduce((sum, login) => sum + pssKib(login), 0);
+  const each = (programs + pssKib(pid) - before) / SESSIONS;
+  row(`memory of a session, of ${SESSIONS}, shell and sshd aside`, each, {
+    ...{ unit: 'KB', bound: ['<=', 1024] },
+  });
+  for (const child of children) await ended(child, () => child.stdin.end('exit\r'));
+}
+
+function sessionsOf(world) {
+  const { processes } = JSON.parse(world.cli('status', 'v0', '--json'));
+  return processes.filter(({ kind }) => kind === 'session').length;
+}
+
+function isLogin(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8') === 'emperor-login\n';
+  } catch {
+    // It has ended since.
+    return false;
+  }
+}
+
+function pssKib(pid) {
+  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+}
