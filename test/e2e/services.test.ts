@@ -1,5 +1,6 @@
 /** M4, M9: real redis and memcached as private services of two vassals on the same ports; neither reaches the other's. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
@@ -25,21 +26,32 @@ smart-attach-daemon = /run/memcached.pid /opt/bin/memcached -d -l 0.0.0.0 -P /ru
 ready = port:${MEMCACHED}
 `;
 
-beforeAll(async () => {
-  emperor = new TestEmperor();
-  const opt = join(emperor.directory, 'programs');
-  copyPrograms(opt, {
-    programs: ['/usr/bin/redis-server', '/usr/bin/redis-cli', '/usr/bin/memcached'],
-    distro: resolve('distros/bookworm'),
-  });
+/** Writes emperor.ini with these rules for what is sent to vassals. */
+function configure(rules: readonly string[]): void {
   emperor.writeIni({
     router: true,
-    ini: `opt = ${opt}
-emperor-throttle = 20
-tuntap-router-firewall-in = allow 10.77.0.1 10.77.0.0/24
-tuntap-router-firewall-in = deny 10.77.0.0/24 10.77.0.0/24
-tuntap-router-firewall-in = deny fd77::/64 fd77::/64`,
+    ini: [
+      `opt = ${join(emperor.directory, 'programs')}`,
+      'emperor-throttle = 20',
+      ...rules.map((rule) => `tuntap-router-firewall-in = ${rule}`),
+    ].join('\n'),
   });
+}
+
+beforeAll(async () => {
+  emperor = new TestEmperor();
+  copyPrograms(join(emperor.directory, 'programs'), {
+    programs: [
+      ...['/usr/bin/redis-server', '/usr/bin/redis-cli', '/usr/bin/memcached'],
+      ...['/usr/sbin/sshd', '/usr/bin/ssh', '/usr/bin/ssh-keygen'],
+    ],
+    distro: resolve('distros/bookworm'),
+  });
+  configure([
+    'allow 10.77.0.1 10.77.0.0/24',
+    'deny 10.77.0.0/24 10.77.0.0/24',
+    'deny fd77::/64 fd77::/64',
+  ]);
   await emperor.start();
   for (const name of NAMES) emperor.write(name, file('hello'));
   for (const name of NAMES) emperor.wait(name, 'ready', '20s');
@@ -127,5 +139,32 @@ describe('services on the same ports', () => {
     emperor.wait('a', 'ready', '20s');
     await until('redis answers', () => redis('a', 'get', 'kept') === 'yes');
     expect(ask('a', '127.0.0.1', MEMCACHED, 'get k')).toBe('END');
+  });
+
+  test('are reached by another vassal where a rule allows it, redis as well as ssh, and by ssh from the host', async () => {
+    configure(['allow 0.0.0.0 10.77.0.0/24', 'deny']);
+    const own = addressOf('a');
+    await until('the rule is there', () => ask('b', own, REDIS, 'PING') === '+PONG');
+    emperor.cli('exec', 'b', '--', 'sh', '-c', '/opt/bin/ssh-keygen -q -t ed25519 -N "" -f ~/key');
+    const read = (path: string) => readFileSync(path, 'utf8');
+    const home = (name: string) => join(emperor.directory, 'homes', name);
+    const script = `echo '${read(join(home('b'), 'key.pub')).trim()}' > ~/authorized
+/opt/bin/ssh-keygen -q -t ed25519 -N "" -f ~/host
+/opt/bin/sshd -f /dev/null -h ~/host -p 2222 -o PidFile=none -o StrictModes=no -o AuthorizedKeysFile=$HOME/authorized`;
+    const started = emperor.cli('exec', 'a', '--', 'sh', '-c', script);
+    expect(started).toMatchObject({ status: 0 });
+    const ssh = (program: string, key: string) =>
+      `${program} -i ${key} -p 2222 -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null a@${own} 'hostname; cat' 2>/dev/null`;
+    const fromVassal = emperor.cliWith(
+      { input: 'across' },
+      ...['exec', 'b', '--', 'sh', '-c', ssh('/opt/bin/ssh', '~/key')],
+    );
+    expect(fromVassal.stdout).toBe('a\nacross');
+    const command = ssh('ssh', join(home('b'), 'key'));
+    const fromHost = execFileSync('ip', ['netns', 'exec', emperor.netns, 'sh', '-c', command], {
+      input: 'down',
+      encoding: 'utf8',
+    });
+    expect(fromHost).toBe('a\ndown');
   });
 });
