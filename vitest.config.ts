@@ -1,4 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+const WORKERS = Math.max(2, availableParallelism() + 1);
 
 export default defineConfig({
   test: {
@@ -17,7 +20,8 @@ export default defineConfig({
           name: 'kernel',
           include: ['test/{kernel,security,e2e,chaos}/**/*.test.ts'],
           setupFiles: ['test/support/alarm-clock.ts'],
-          fileParallelism: false,
+          // Each file has namespaces, cgroups and directories of its own, and mostly waits.
+          maxWorkers: WORKERS,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
