@@ -68,7 +68,7 @@ beforeAll(async () => {
   await until('the canary sings', () => get(`http://127.0.0.1:${CANARY}/`) === '200');
 });
 afterAll(async () => {
-  canary.kill('SIGKILL');
+  canary?.kill('SIGKILL');
   await m.close();
 });
 

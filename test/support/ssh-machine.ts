@@ -3,7 +3,7 @@
  * accounts can be made and /etc be written to. This machine's own stay as they are.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Answer, BINARY, type EmperorOptions, TestEmperor } from './emperor.ts';
 import { until } from './wait.ts';
@@ -79,7 +79,8 @@ export class SshMachine {
   /** `emperor ssh setup …` with a new key, which becomes that of `account`. */
   setUp(vassal: string, account: string, ...more: readonly string[]): Answer {
     const key = this.keyOf(account);
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key], { input: 'y\n' });
+    for (const path of [key, `${key}.pub`]) rmSync(path, { force: true });
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
     const args = ['ssh', 'setup', vassal, '--key', `${key}.pub`, '--user', account, ...more];
     return this.run([BINARY, '--ini', this.emperor.ini, ...args]);
   }
