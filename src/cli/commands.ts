@@ -227,7 +227,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'cron',
-    summary: 'Shows which jobs run when.',
+    summary: 'Shows which jobs run when, and sets crontabs.',
     example: "emperor cron next '*/5 9-17 * * mon-fri'",
     commands: [
       {
@@ -236,6 +236,16 @@ export const COMMANDS: readonly CommandSpec[] = [
         summary: 'Lists jobs with their last and their next run.',
         example: 'emperor cron ls blog',
         load: () => import('./commands/cron-ls.ts'),
+      },
+      {
+        name: 'set',
+        words: '<name>',
+        summary: "Puts a crontab from standard input into a customer's home.",
+        details:
+          'It is written by the user of the vassal, and only if every line is understood; its jobs are known\n' +
+          'within a second. The vassal must run.',
+        example: 'emperor cron set blog',
+        load: () => import('./commands/cron-set.ts'),
       },
       {
         name: 'next',

@@ -10,9 +10,10 @@ import { type Assignment, readAssignment } from './crontab-environment.ts';
 import { zoneFault } from './zone.ts';
 
 export const MAX_CRONTAB_BYTES = 64 * 1024;
-export const MAX_CRONTAB_JOBS = 1000;
-const MAX_FINDINGS = 100;
+export const MAX_CRONTAB_JOBS = 200;
+const MAX_FINDINGS = 50;
 const MAX_VARIABLES = 64;
+/** Bytes; what init can hand to a command as its input. */
 const MAX_LINE = 4096;
 
 /** A fault or a note; `offset` counts within the line. */
@@ -154,8 +155,8 @@ function warning(fault: Fault): Told {
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
 function brokenLine(line: string): Fault | undefined {
-  if (line.length > MAX_LINE) {
-    const hint = `a line may have ${MAX_LINE} letters; put the command into a file`;
+  if (Buffer.byteLength(line) > MAX_LINE) {
+    const hint = `a line may have ${MAX_LINE} bytes; put the command into a file`;
     return faultAt({ text: '', offset: MAX_LINE }, 'the line is too long', hint);
   }
   const offset = line.search(CONTROL);

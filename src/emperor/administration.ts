@@ -105,6 +105,7 @@ export class Administration implements Governor {
       address: addressText(held?.address ?? null),
       address6: addressText(held?.address6 ?? null),
       network: network ? asked.traffic : null,
+      crontab: this.#realm.cron.crontabOf(name),
     });
   }
 
@@ -152,6 +153,7 @@ export class Administration implements Governor {
     return {
       program: this.#host.program,
       socket: join(this.#realm.vassalHost.runDirectory, name, 'init.sock'),
+      home: this.#realm.surroundings.homeInside(vassal.applied.config),
       ...this.#realm.surroundings.of(vassal.applied.config),
     };
   }

@@ -13,6 +13,7 @@ import { exitOf } from '../vassal/exit.ts';
 import type { VassalState } from '../vassal/state.ts';
 import type { Job } from './cron-jobs.ts';
 import type { CronJournal, JobRecord, LastRun } from './cron-journal.ts';
+import { processOf } from './cron-process.ts';
 import { runOfSlot, slotOf } from './cron-slot.ts';
 
 /** The part of an init that jobs need. */
@@ -24,6 +25,7 @@ export interface CronInit {
     readonly argv: readonly string[];
     readonly env: readonly string[];
     readonly cwd: string;
+    readonly input?: string;
   }): Promise<unknown>;
   signal(slot: bigint, signo: number): Promise<void>;
   ack(slot: bigint): Promise<void>;
@@ -326,9 +328,8 @@ export class CronRuns {
     const startedAtMs = this.#host.clock.now();
     const { key, label } = job;
     const run = this.#add(job.vassal, { key, minute, slot, label, init, startedAtMs });
-    const argv = ['/bin/sh', '-c', job.command];
-    const request = { slot, kind: CRON_KIND, label, argv };
-    const start = async () => init.start({ ...request, ...vassal.surroundings() });
+    const request = { slot, kind: CRON_KIND, label };
+    const start = async () => init.start({ ...request, ...processOf(job, vassal.surroundings()) });
     this.#starting += 1;
     start()
       .then(

@@ -60,9 +60,13 @@ export class Cron {
 
   // ── vassals ──────────────────────────────────────────────────────────────────────────────────
 
-  /** Sets the jobs of a vassal; those that are the same go on as they were. */
-  set(vassal: string, jobs: readonly Job[]): void {
-    if (jobs.length === 0 && this.agenda.of(vassal).length === 0) return;
+  /**
+   * Sets the jobs of a vassal; those that are the same go on as they were. Where they are not all that it may have, since
+   * its crontab has not been read yet, what is known of others is kept.
+   */
+  set(vassal: string, jobs: readonly Job[], options: { readonly areAll?: boolean } = {}): void {
+    const isNothingKnown = this.#host.journal.keys(vassal).length === 0;
+    if (jobs.length === 0 && this.agenda.of(vassal).length === 0 && isNothingKnown) return;
     const now = minuteOf(this.#host.clock.now());
     // What an earlier emperor knew of may have been missed since.
     this.agenda.set(vassal, jobs, ({ key }) => {
@@ -70,6 +74,7 @@ export class Cron {
       return record ? Math.max(record.since, this.#livedBefore) : now;
     });
     this.#recordNew(vassal, jobs);
+    if (options.areAll !== false) this.#forgetOthers(vassal, jobs);
     this.runs.rearm(vassal, (key) => this.#job(vassal, key));
   }
 
@@ -108,6 +113,11 @@ export class Cron {
       if (journal.read(vassal, key)) continue;
       journal.write(vassal, key, { since, runs: 0, failures: 0, last: null });
     }
+  }
+
+  #forgetOthers(vassal: string, jobs: readonly Job[]): void {
+    const { journal } = this.#host;
+    const keys = new Set(jobs.map(({ key }) => key));
     for (const key of journal.keys(vassal)) {
       if (!keys.has(key) && this.runs.runningOf(vassal, key) === 0)
         journal.write(vassal, key, null);

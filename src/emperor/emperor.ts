@@ -78,8 +78,8 @@ export class Emperor {
     identities.give(name, welcome.uid);
     const vassal = this.#realm.vassalOf(name);
     await vassal.adopt(jail, welcome, record?.hash === welcome.hash ? record : null);
-    this.#realm.cron.adopted(vassal);
     events.add('adopted', { vassal: name, pid: jail.pid });
+    await this.#realm.cron.adopted(vassal);
   }
 
   /** Takes note of what was seen of vassal files; batches are worked off one after another. */

@@ -63,6 +63,8 @@ export interface VassalStatus {
   readonly processes: readonly ProcessStatus[];
   /** The attached daemons, those too that do not run now. */
   readonly daemons: readonly DaemonStatus[];
+  /** The customer's; null while it is not known, and where it does not count. */
+  readonly crontab: { readonly jobs: number; readonly diagnostics: readonly Diagnostic[] } | null;
   readonly limits: Readonly<Record<string, number | string>>;
   readonly usage: {
     readonly memoryBytes: number | null;
@@ -131,6 +133,8 @@ export interface ExecTarget {
   readonly cwd: string;
   readonly env: readonly string[];
   readonly shell: string;
+  /** The home inside. */
+  readonly home: string;
 }
 
 export interface ResolvedValue {
@@ -263,10 +267,12 @@ export type FirewallAnswer =
   | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
 /** Throws EmperorError('no-such-vassal') for unknown names. */
-/** A job of `cron`, `unique-cron` or `cron2`; `emperor cron ls`. Times are ISO 8601. */
+/** A job of `cron`, `unique-cron` or `cron2`, or a line of the customer's crontab; `emperor cron ls`. Times are ISO 8601. */
 export interface CronJobStatus {
   readonly vassal: string;
-  readonly option: 'cron' | 'unique-cron' | 'cron2';
+  readonly option: 'cron' | 'unique-cron' | 'cron2' | 'crontab';
+  /** Of the crontab, from 1; null for a job of the vassal's file. */
+  readonly line: number | null;
   /** As it was written. */
   readonly schedule: string;
   readonly timezone: string;

@@ -40,6 +40,7 @@ export type RealmHost = Omit<
   | 'onGone'
   | 'onChange'
   | 'onForeign'
+  | 'onCrontab'
   | 'runDirectory'
   | 'backoff'
   | 'hookedStartLimit'
@@ -123,6 +124,7 @@ export class Realm {
       },
       onChange: (vassal, event) => this.#vassalChanged(vassal, event),
       onForeign: (vassal, processes) => this.cron.foreign(vassal, processes),
+      onCrontab: (vassal) => this.cron.crontabChanged(vassal),
     };
     this.doors = new Doors({
       ...host,
@@ -142,6 +144,7 @@ export class Realm {
       vassal: (name) => this.vassals.get(name),
       isForgotten: (name) => !this.knows(name) && !this.unseen.has(name),
       surroundingsOf: (vassal) => this.surroundings.of(vassal),
+      homeOf: (vassal) => this.surroundings.homeInside(vassal),
       note: (event, fields) => this.events.add(event, fields),
       writeDown: (write) => this.writeDown(write),
     });

@@ -17,6 +17,7 @@ export interface StatusSource {
   readonly address: string | null;
   readonly address6: string | null;
   readonly network: Traffic | null;
+  readonly crontab: VassalStatus['crontab'];
 }
 
 export function statusOf(source: StatusSource): VassalStatus {
@@ -48,6 +49,7 @@ export function statusOf(source: StatusSource): VassalStatus {
       nextAttemptAt: iso(daemon.nextAttemptAtMs),
       lastError: daemon.lastError,
     })),
+    crontab: source.crontab,
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: source.network,

@@ -113,7 +113,7 @@ export class SurroundingsMaker {
   /** How it shows that it is ready, a path as its processes see it. */
   readyOf({ ready = null, ...config }: VassalConfig): Ready | null {
     if (ready?.how !== 'path') return ready;
-    return { ...ready, path: resolve(this.#innerHomeOf(config), ready.path) };
+    return { ...ready, path: resolve(this.homeInside(config), ready.path) };
   }
 
   /** Where the operator's hooks inside run, and how long each may take. */
@@ -131,7 +131,7 @@ export class SurroundingsMaker {
   /** A daemon as init starts it. */
   daemonLine(config: VassalConfig, daemon: Daemon): DaemonLine {
     const { cwd, env } = this.of(config);
-    const inside = (path: string) => resolve(this.#innerHomeOf(config), path);
+    const inside = (path: string) => resolve(this.homeInside(config), path);
     return {
       argv: daemon.command,
       env,
@@ -146,13 +146,13 @@ export class SurroundingsMaker {
   }
 
   /** Its home as its processes see it. */
-  #innerHomeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {
+  homeInside(config: Pick<VassalConfig, 'name' | 'home'>): string {
     return this.#isJailed() ? `/home/${config.name}` : this.#homeOf(config);
   }
 
   /** What everything that is started in a vassal finds. */
   of(config: VassalConfig): Surroundings {
-    const home = this.#innerHomeOf(config);
+    const home = this.homeInside(config);
     const shell = this.#isJailed() ? this.#shellOf(config) : '/bin/sh';
     const env = new Map([
       ['PATH', INNER_PATH],

@@ -2,13 +2,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
+import type { Crontab } from '../cron/crontab.ts';
 import type { Jail } from '../vassal/jail.ts';
 import type { ForeignProcesses, Vassal } from '../vassal/vassal.ts';
 import { Cron } from './cron.ts';
 import { type Job, jobsOf } from './cron-jobs.ts';
 import { CronJournal, type LastRun } from './cron-journal.ts';
 import { isoMinute, type RunsHost } from './cron-runs.ts';
-import type { CronJobStatus } from './governor.ts';
+import { Crontabs } from './crontabs.ts';
+import type { CronJobStatus, VassalStatus } from './governor.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export interface VassalCronHost {
@@ -19,6 +21,8 @@ export interface VassalCronHost {
   /** It has no file, and runs no more. */
   readonly isForgotten: (name: string) => boolean;
   readonly surroundingsOf: (config: VassalConfig) => Pick<Surroundings, 'cwd' | 'env'>;
+  /** The home inside. */
+  readonly homeOf: (config: VassalConfig) => string;
   readonly note: RunsHost['note'];
   readonly writeDown: (write: () => void) => void;
 }
@@ -27,8 +31,9 @@ export class VassalCron {
   readonly #host: VassalCronHost;
   readonly #journal: CronJournal;
   readonly #cron: Cron;
-  /** Whose jobs are set, with the configuration that they came from. */
-  readonly #configs = new Map<string, VassalConfig>();
+  readonly #crontabs: Crontabs;
+  /** Whose jobs are set, with what they came from. */
+  readonly #sources = new Map<string, JobSource>();
   /** Jails whose jobs of the start have been run, or were run by an earlier emperor. */
   readonly #booted = new WeakSet<Jail>();
 
@@ -41,6 +46,11 @@ export class VassalCron {
       journal: this.#journal,
       vassal: (name) => this.#viewOf(name),
     });
+    this.#crontabs = new Crontabs({
+      ...{ clock, log },
+      homeOf: (name) => this.#crontabHomeOf(name),
+      onChange: (name) => this.#crontabChanged(name),
+    });
   }
 
   /** Begins to run jobs, once the vassals are known. */
@@ -51,13 +61,22 @@ export class VassalCron {
   }
 
   close(): void {
+    this.#crontabs.close();
     this.#cron.close();
   }
 
-  /** An earlier emperor has started it. */
-  adopted(vassal: Vassal): void {
+  /** An earlier emperor has started it. Resolves when its crontab is known, or has been waited for long enough. */
+  async adopted(vassal: Vassal): Promise<void> {
     if (vassal.jail) this.#booted.add(vassal.jail);
     this.#sync(vassal);
+    await new Promise<void>((resolve) => {
+      const cancel = this.#host.clock.after(CRONTAB_PATIENCE_MS, resolve);
+      this.#crontabs.follow(vassal).then(cancel).then(resolve);
+    });
+  }
+
+  crontabChanged(vassal: Vassal): void {
+    this.#crontabs.changed(vassal);
   }
 
   changed(vassal: Vassal, event: string): void {
@@ -65,9 +84,10 @@ export class VassalCron {
     this.#cron.runs.lostJail(vassal.name);
     this.#cron.runs.wake(vassal.name);
     const { jail } = vassal;
+    const isRead = this.#crontabs.follow(vassal);
     if (event !== 'started' || !jail || this.#booted.has(jail)) return;
     this.#booted.add(jail);
-    this.#cron.booted(vassal.name);
+    isRead.then(() => vassal.jail === jail && this.#cron.booted(vassal.name));
   }
 
   foreign({ name, jail }: Vassal, processes: ForeignProcesses): void {
@@ -76,8 +96,16 @@ export class VassalCron {
   }
 
   gone(name: string): void {
-    this.#configs.delete(name);
+    this.#sources.delete(name);
+    this.#crontabs.forget(name);
     this.#cron.remove(name);
+  }
+
+  /** Null while it is not known, and where it does not count. */
+  crontabOf(name: string): VassalStatus['crontab'] {
+    const crontab = this.#crontabs.of(name);
+    if (!crontab) return null;
+    return { jobs: crontab.jobs.length, diagnostics: this.#crontabs.diagnosticsOf(name) };
   }
 
   statusOf(vassal: Vassal): readonly CronJobStatus[] {
@@ -89,9 +117,31 @@ export class VassalCron {
 
   #sync(vassal: Vassal): void {
     const config = vassal.applied?.config ?? vassal.wanted?.config;
-    if (!config || this.#configs.get(vassal.name) === config) return;
-    this.#configs.set(vassal.name, config);
-    this.#cron.set(vassal.name, jobsOf(config));
+    if (!config) return;
+    const crontab = this.#crontabs.of(vassal.name);
+    const before = this.#sources.get(vassal.name);
+    if (before?.config === config && before.crontab === crontab) return;
+    this.#sources.set(vassal.name, { config, crontab });
+    const areAll = crontab !== null || config.crontab === 'no';
+    this.#cron.set(vassal.name, jobsOf(config, crontab), { areAll });
+  }
+
+  #crontabHomeOf(name: string): string | null {
+    const vassal = this.#host.vassal(name);
+    const config = vassal?.applied?.config ?? vassal?.wanted?.config;
+    return config && config.crontab !== 'no' ? this.#host.homeOf(config) : null;
+  }
+
+  #crontabChanged(name: string): void {
+    const vassal = this.#host.vassal(name);
+    if (!vassal) return;
+    const isFirst = (this.#sources.get(name)?.crontab ?? null) === null;
+    this.#sync(vassal);
+    const { jobs = [], findings = [] } = this.#crontabs.of(name) ?? {};
+    // Most have none.
+    if (isFirst && jobs.length === 0 && findings.length === 0) return;
+    const errors = findings.filter(({ severity }) => severity === 'error').length;
+    this.#host.note('crontab-read', { vassal: name, jobs: jobs.length, errors });
   }
 
   #viewOf(name: string) {
@@ -108,6 +158,7 @@ export class VassalCron {
     return {
       vassal: name,
       option: job.option,
+      line: job.customer?.lineNumber ?? null,
       schedule: job.expression,
       timezone: job.zone,
       command: job.command,
@@ -122,6 +173,15 @@ export class VassalCron {
     };
   }
 }
+
+interface JobSource {
+  readonly config: VassalConfig;
+  /** Null while it is not known. */
+  readonly crontab: Crontab | null;
+}
+
+/** An init that is adopted answers at once, unless it is frozen or its tenant's doing. */
+const CRONTAB_PATIENCE_MS = 2000;
 
 function lastStatus(last: LastRun): CronJobStatus['last'] {
   const { minute, startedAtMs, endedAtMs, code, signal, error } = last;

@@ -54,7 +54,15 @@ export interface StartRequest {
   readonly notify?: 'notify' | 'fd';
   /** So long it may be silent. */
   readonly watchdogMs?: number;
+  /** What it reads from its standard input, at most MAX_INPUT_BYTES; missing: nothing. */
+  readonly input?: string;
 }
+
+/** A pipe holds so much in any case. */
+export const MAX_INPUT_BYTES = 4096;
+
+/** The customer's crontab as init read it; `errno` tells why it could not. */
+export type CrontabText = { readonly text: string } | { readonly errno: number };
 
 export interface AdoptRequest extends Pick<StartRequest, 'slot' | 'kind' | 'label'> {
   /** Absolute, inside the vassal. */
@@ -78,7 +86,9 @@ export interface SlotNotice {
 
 export type SlotEvent =
   | { readonly kind: 'exit'; readonly exit: SlotExit }
-  | { readonly kind: 'notice'; readonly notice: SlotNotice };
+  | { readonly kind: 'notice'; readonly notice: SlotNotice }
+  /** It may say something else now; told once for each crontab(). */
+  | { readonly kind: 'crontab' };
 
 /** A process that init started, alive or ended and not yet acknowledged. */
 export interface SlotEntry {
@@ -203,6 +213,30 @@ export class InitClient {
     }
   }
 
+  /**
+   * Reads `crontab` in the home (a path inside) as the tenant, and has its next change told. What stands there may be
+   * anything: the errno is EINVAL for no regular file, EPERM for one of another user, EFBIG for one that is too large,
+   * EAGAIN where a process inside holds a lease on it, ENOSYS of an init that knows no crontabs, else open(2)'s.
+   */
+  async crontab(home: string): Promise<CrontabText> {
+    const read = (fields: Fields) => ({ text: fields.text(TAG.BYTES) });
+    const request = { verb: VERB.CRONTAB, fields: [[TAG.SOURCE, home] as const], read };
+    try {
+      return await this.#connection.request(request);
+    } catch (error) {
+      if (error instanceof Refusal) return { errno: error.errno };
+      throw error;
+    }
+  }
+
+  /** Writes lines to the vassal's own log. */
+  async note(label: string, lines: readonly string[]): Promise<void> {
+    await this.#tell('write to its log', VERB.NOTE, [
+      [TAG.LABEL, label],
+      ...lines.map((line): Field => [TAG.TEXT, line]),
+    ]);
+  }
+
   /** Sends a signal to the process group of a slot. */
   async signal(slot: bigint | number, signo: number): Promise<void> {
     await this.#tell(`send signal ${signo} to slot ${slot}`, VERB.SIGNAL, [
@@ -273,6 +307,7 @@ function startFields(request: StartRequest): readonly Field[] {
     ...request.env.map((one): Field => [TAG.ENV, one]),
     [TAG.CWD, request.cwd],
     [TAG.STDIO, STDIO.LOG],
+    ...(request.input ? [[TAG.INPUT, request.input] as const] : []),
     [TAG.NOTIFY, notifyOf(request)],
     [TAG.WATCHDOG_MS, request.watchdogMs ?? 0],
   ];
@@ -364,6 +399,7 @@ function entryOf(fields: Fields): SlotEntry {
 
 function eventOf({ verb, fields }: Frame): SlotEvent | null {
   if (verb === VERB.EXITED) return { kind: 'exit', exit: slotExitOf(fields) };
+  if (verb === VERB.CRONTAB_CHANGED) return { kind: 'crontab' };
   if (verb !== VERB.NOTICED) return null;
   const what = fields.number(TAG.READY) === 1 ? 'ready' : 'silent';
   return { kind: 'notice', notice: { slot: fields.bigint(TAG.SLOT), what } };

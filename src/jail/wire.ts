@@ -28,7 +28,7 @@ export const VERB = {
   // init
   GO: 16, // pivot, drop, run → OK or ERROR (STEP ERRNO DETAIL), then init ends
   META: 17, // GENERATION HASH: what HELLO reports from now on → OK
-  START: 18, // SLOT KIND LABEL ARG… ENV… CWD STDIO NOTIFY WATCHDOG_MS → STARTED or ERROR
+  START: 18, // SLOT KIND LABEL ARG… ENV… CWD STDIO INPUT NOTIFY WATCHDOG_MS → STARTED or ERROR
   SIGNAL: 19, // SLOT SIGNAL → OK
   RESIZE: 20, // SLOT ROWS COLUMNS → OK
   STOP: 21, // GRACE_MS SIGNAL: end everything, then init itself → OK, then EOF
@@ -38,6 +38,10 @@ export const VERB = {
   // UID CWD ARG ENV… + a listening socket: whoever connects there with that uid may START sessions of the shell
   // ARG, and nothing else. Without UID: there is no door any more → OK
   DOOR: 28,
+  // SOURCE, the home: the customer's crontab in it, whose next change is told → OK BYTES; ERROR: EINVAL no regular file,
+  // EPERM of another user, EFBIG, or what open(2) says
+  CRONTAB: 29,
+  NOTE: 30, // LABEL TEXT…: lines for the vassal's own log → OK
   // answers
   OK: 64,
   ERROR: 65,
@@ -48,6 +52,7 @@ export const VERB = {
   // events
   EXITED: 96, // launcher: NAME PID STATUS …; init: SLOT KIND LABEL PID STATUS …
   NOTICED: 100, // SLOT READY: 1, it says that it is ready; 0, it was silent for its watchdog's time (told again each time)
+  CRONTAB_CHANGED: 101, // the crontab may say something else; told once for each CRONTAB
 } as const;
 
 export const TAG = {
@@ -101,12 +106,13 @@ export const TAG = {
   NOTIFY: 52, // see NOTIFY
   WATCHDOG_MS: 53, // as long it may be silent; missing: for ever
   READY: 54, // in an ENTRY of LISTED: 1, it has said so
+  INPUT: 55, // with STDIO LOG: what it reads from stdin, at most 4096 bytes; missing: nothing
   TERMINAL: 60, // START with a TTY: struct termios, how the caller's own terminal is set
 } as const;
 
 /** How a started process gets its stdin, stdout and stderr. */
 export const STDIO = {
-  LOG: 0, // stdin /dev/null; stdout, stderr to the vassal's log under LABEL
+  LOG: 0, // stdin /dev/null, or INPUT; stdout, stderr to the vassal's log under LABEL
   PIPES: 1, // three pipes, whose other ends go with STARTED
   TTY: 2, // a new pty of the vassal's devpts, whose master goes with STARTED
 } as const;

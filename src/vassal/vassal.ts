@@ -85,6 +85,8 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied' | 'ready') => void;
   /** What was started by others in its jail, and is theirs to acknowledge: of an adopted init, or ended now. */
   readonly onForeign: (vassal: Vassal, found: ForeignProcesses) => void;
+  /** The crontab in its home may say something else. */
+  readonly onCrontab: (vassal: Vassal) => void;
   /** One of its daemons ended, or could not be started; it is tried again by itself. */
   readonly onDaemonFailure: (vassal: Vassal, daemon: { label: string; reason: string }) => void;
 }
@@ -520,7 +522,8 @@ export class Vassal {
     this.#jail = jail;
     jail.onEvent = (event) => {
       if (event.kind === 'exit') this.#processEnded(event.exit);
-      else this.#noticed(event.notice);
+      else if (event.kind === 'notice') this.#noticed(event.notice);
+      else this.#host.onCrontab(this);
     };
     jail.onDeath = () => this.#jailDied(jail);
     if (jail.isDead) this.#jailDied(jail);

@@ -170,30 +170,33 @@ export class CronWorld {
   readonly clock: TwoClocks;
   readonly vassals = new Map<string, FakeVassal>();
   readonly events: string[] = [];
+  /** The last one that was opened. */
+  journal: CronJournal;
   cron: Cron;
   #life = { isOver: false };
 
   constructor(start: string) {
     this.clock = new TwoClocks(Date.parse(start));
-    this.cron = this.#open();
+    ({ journal: this.journal, cron: this.cron } = this.#open());
   }
 
   /** Nothing that a dead emperor had in hand has an effect any more. */
-  #open(): Cron {
+  #open(): Pick<CronWorld, 'journal' | 'cron'> {
     const life = { isOver: false };
     this.#life = life;
     const { clock } = this;
     const ifAlive = (action: () => void) => () => {
       if (!life.isOver) action();
     };
-    return new Cron({
+    const journal = new CronJournal(this.directory, (write) => ifAlive(write)());
+    const cron = new Cron({
       clock: {
         now: () => clock.now(),
         monotonic: () => clock.monotonic(),
         after: (ms, action) => clock.after(ms, ifAlive(action)),
       },
       log: silentLog,
-      journal: new CronJournal(this.directory, (write) => ifAlive(write)()),
+      journal,
       vassal: (name) => {
         const vassal = life.isOver ? undefined : this.vassals.get(name);
         return vassal && { ...vassal, surroundings: () => ({ env: ['A=1'], cwd: '/home' }) };
@@ -201,6 +204,7 @@ export class CronWorld {
       note: (event, { vassal, message = '' }) =>
         ifAlive(() => void this.events.push(`${event} ${vassal} ${message}`.trim()))(),
     });
+    return { journal, cron };
   }
 
   /** A vassal that runs, with its jobs. */
@@ -219,7 +223,7 @@ export class CronWorld {
   async crash({ awayMs }: { readonly awayMs: number }): Promise<void> {
     this.#life.isOver = true;
     await this.clock.pass(awayMs);
-    this.cron = this.#open();
+    ({ journal: this.journal, cron: this.cron } = this.#open());
     for (const [name, { init, jobs }] of this.vassals) {
       if (init) this.cron.found(name, init, init.list());
       this.cron.set(name, jobs);

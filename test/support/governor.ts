@@ -36,6 +36,7 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     lastError: null,
     processes: [],
     daemons: [],
+    crontab: null,
     limits: {},
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: null,
@@ -54,6 +55,7 @@ export function cronJobStatus(vassal: string, changes: Partial<CronJobStatus> = 
   return {
     vassal,
     option: 'cron',
+    line: null,
     schedule: '*/5 * * * *',
     timezone: 'UTC',
     command: 'bin/poll --quiet',
@@ -226,7 +228,14 @@ export function testGovernor(changes: Partial<Governor> = {}): TestGovernor {
     }),
     text: (name) => ({ file: known(name).config.file, text: '[vassal]\n' }),
     resolved: () => [{ key: 'hostname', value: 'blog', origin: 'built-in default' }],
-    execTarget: () => ({ program: '/p', socket: '/s', cwd: '/', env: [], shell: '/bin/sh' }),
+    execTarget: () => ({
+      program: '/p',
+      socket: '/s',
+      cwd: '/',
+      env: [],
+      shell: '/bin/sh',
+      home: '/home/blog',
+    }),
     events: (since) => past.filter(({ at }) => since === undefined || at >= since),
     subscribe(listener) {
       listeners.add(listener);

@@ -35,6 +35,7 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     uniqueCron: [],
     cron2: [],
     cronHarakiriMs: 0,
+    crontab: 'no',
     stopSignal: 15,
     stopGraceMs: 1000,
     reloadSignal: null,

@@ -1,7 +1,7 @@
-/** `emperor cron ls [NAME]`: jobs, one a line, with what holds them back in the last column. */
+/** `emperor cron ls [NAME]`: jobs, one a line, with what holds them back in the last column; then what is wrong with crontabs. */
 import { systemClock } from '../../base/clock.ts';
 import { formatDuration } from '../../base/units.ts';
-import type { CronJobStatus } from '../../emperor/governor.ts';
+import type { CronJobStatus, VassalStatus } from '../../emperor/governor.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { print, printJson, tableStyle } from '../output.ts';
@@ -9,10 +9,24 @@ import { reach } from '../reach.ts';
 import { type Cell, type Column, renderTable, type TableStyle } from '../table.ts';
 
 export async function run({ words, globals }: Call): Promise<number> {
-  const jobs = await (await reach(globals)).cronJobs(words[0]);
-  if (globals.json) printJson(jobs);
-  else print(renderJobs(jobs, { nowMs: systemClock.now(), style: tableStyle(globals) }));
+  const client = await reach(globals);
+  const [name] = words;
+  const jobs = await client.cronJobs(name);
+  if (globals.json) {
+    printJson(jobs);
+    return EXIT.done;
+  }
+  print(renderJobs(jobs, { nowMs: systemClock.now(), style: tableStyle(globals) }));
+  const vassals = name === undefined ? await client.list() : [await client.status(name)];
+  print(await faultsOf(vassals));
   return EXIT.done;
+}
+
+async function faultsOf(vassals: readonly VassalStatus[]): Promise<string> {
+  const diagnostics = vassals.flatMap(({ crontab }) => crontab?.diagnostics ?? []);
+  if (diagnostics.length === 0) return '';
+  const { renderDiagnostics } = await import('../../config/render/diagnostics.ts');
+  return `\n${renderDiagnostics(diagnostics)}`;
 }
 
 /** Pure; `nowMs` is wall clock. */

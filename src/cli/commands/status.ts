@@ -32,7 +32,7 @@ interface Look {
 
 async function statusText(vassal: VassalStatus, look: Look): Promise<string> {
   const text = renderStatus(vassal, look);
-  const { diagnostics } = vassal.config;
+  const diagnostics = [...vassal.config.diagnostics, ...(vassal.crontab?.diagnostics ?? [])];
   if (diagnostics.length === 0) return text;
   const { renderDiagnostics } = await import('../../config/render/diagnostics.ts');
   return `${text}\n${renderDiagnostics(diagnostics).trimEnd()}\n`;
@@ -72,6 +72,7 @@ function factsOf(vassal: VassalStatus, nowMs: number): readonly (readonly [strin
       .map(
         ({ label, state, lastError }) => ['daemon', daemonText(label, state, lastError)] as const,
       ),
+    ['crontab', crontabText(vassal)],
     ['file', config.file ?? 'gone'],
     ['content', contentText(vassal)],
   ];
@@ -84,6 +85,13 @@ function daemonText(label: string, state: string, lastError: string | null): str
 function sinceText(startedAt: string | null, nowMs: number): string {
   if (startedAt === null) return '';
   return `${startedAt} (${formatDuration(Math.max(0, nowMs - Date.parse(startedAt)))})`;
+}
+
+function crontabText({ crontab }: VassalStatus): string {
+  if (!crontab || (crontab.jobs === 0 && crontab.diagnostics.length === 0)) return '';
+  const errors = crontab.diagnostics.filter(({ severity }) => severity === 'error').length;
+  const jobs = `${crontab.jobs} ${crontab.jobs === 1 ? 'job' : 'jobs'}`;
+  return errors === 0 ? jobs : `${jobs}, ${errors} not understood`;
 }
 
 function contentText({ config }: VassalStatus): string {

@@ -361,6 +361,16 @@ export const VASSAL_OPTIONS = {
     trust: 'tenant',
     many: false,
   },
+  crontab: {
+    name: 'crontab',
+    kind: choice(['yes', 'no']),
+    default: 'yes',
+    summary: "Whether the jobs of the customer's own `crontab` in the home run.",
+    example: 'no',
+    reload: 'live',
+    trust: 'tenant',
+    many: false,
+  },
   stopSignal: {
     name: 'stop-signal',
     kind: signal,

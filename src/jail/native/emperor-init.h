@@ -232,6 +232,8 @@ void log_pipe_open(int fd, const char *label, bool is_stderr);
 void log_pipe_ready(uint32_t index);
 /* Reads everything that is there now. */
 void log_pipes_drain(void);
+/* NOTE: lines of the emperor's. */
+void log_note(struct peer *peer, const struct frame *frame);
 
 /* payload.c: all processes of the vassal but init. */
 bool payload_confine(void);
@@ -283,6 +285,11 @@ void notify_ready(uint32_t index);
 /* Milliseconds until the next one has been silent for too long; -1 if none is listened for. Tells those who have. */
 int notify_patience(void);
 
+/* crontab.c: the customer's crontab. */
+void crontab_read(struct peer *peer, const struct frame *frame);
+/* There are events of the home. */
+void crontab_ready(void);
+
 /* stop.c: the end of a vassal. */
 void stop_begin(uint64_t grace_ms, int signo);
 bool stop_is_under_way(void);
@@ -292,7 +299,7 @@ int stop_patience(void);
 void stop_check(void);
 
 /* loop.c: one epoll loop. */
-enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC, WATCH_DOOR, WATCH_NOTIFY };
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_PEER, WATCH_PIPE, WATCH_EXEC, WATCH_DOOR, WATCH_NOTIFY, WATCH_CRONTAB };
 bool loop_open(void);
 void loop_watch(int fd, enum watch_kind kind, uint32_t index, uint32_t events);
 /* Stops watching and closes; the descriptor becomes -1. */

@@ -105,3 +105,19 @@ void log_pipes_drain(void) {
     for (int portions = 0; portions < DRAIN_PORTIONS && pipes[i].fd >= 0; portions++)
       if (!read_portion(&pipes[i])) break;
 }
+
+void log_note(struct peer *peer, const struct frame *frame) {
+  struct log_source source = {.stream = " stderr"};
+  const uint8_t *at = frame->fields;
+  size_t length = frame->length;
+  struct field field;
+  if (!field_text(frame->fields, frame->length, TAG_LABEL, source.label, sizeof source.label)) {
+    loop_say_error(peer, frame->id, -1, EINVAL, "no label");
+    return;
+  }
+  log_begin();
+  while (field_next(&at, &length, &field))
+    if (field.tag == TAG_TEXT) log_line(&source, true, field.bytes, field.length < LINE_BYTES ? field.length : LINE_BYTES);
+  log_end();
+  loop_say_ok(peer, frame->id);
+}

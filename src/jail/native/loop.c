@@ -227,6 +227,7 @@ void loop_turn(int timeout_ms) {
       case WATCH_PEER: peer_ready(&peers[index], events[i].events); break;
       case WATCH_EXEC: slots_exec_ready(index); break;
       case WATCH_NOTIFY: notify_ready(index); break;
+      case WATCH_CRONTAB: crontab_ready(); break;
       case WATCH_PIPE: break;
     }
   }

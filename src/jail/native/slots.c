@@ -346,6 +346,8 @@ void slots_serve(struct peer *peer, const struct frame *frame) {
     case VERB_STOP: serve_stop(peer, frame); break;
     case VERB_ADOPT: adopt(peer, frame); break;
     case VERB_LOOK: look(peer, frame); break;
+    case VERB_CRONTAB: crontab_read(peer, frame); break;
+    case VERB_NOTE: log_note(peer, frame); break;
     default: loop_say_error(peer, frame->id, -1, ENOSYS, "unknown verb");
   }
 }

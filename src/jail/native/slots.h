@@ -10,6 +10,8 @@
 #define MAX_SLOTS 256
 #define MAX_WORDS 4096
 #define SHOWN_BYTES 1024
+/* A pipe of a user who has too many holds a page. */
+#define MAX_INPUT 4096
 
 struct slot {
   bool used, ended;
@@ -44,6 +46,7 @@ struct request {
   int stdio;
   int notify; /* NOTIFY_… */
   uint64_t watchdog_ms;
+  struct field input; /* for stdin; empty: none. Points into the frame */
   size_t vars; /* how many of `env` */
   struct winsize size;
   struct termios terminal;

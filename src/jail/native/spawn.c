@@ -42,6 +42,8 @@ const char *request_read(struct request *request, const struct frame *frame, boo
   request->watchdog_ms = field_number(frame->fields, frame->length, TAG_WATCHDOG_MS, 0);
   request->stdio = (int)field_number(frame->fields, frame->length, TAG_STDIO, STDIO_LOG);
   request->may_start_elsewhere = is_of_door;
+  if (!field_find(frame->fields, frame->length, TAG_INPUT, &request->input)) request->input.length = 0;
+  if (request->input.length > MAX_INPUT) return "too much input";
   request->size.ws_row = (unsigned short)field_number(frame->fields, frame->length, TAG_ROWS, 24);
   request->size.ws_col = (unsigned short)field_number(frame->fields, frame->length, TAG_COLUMNS, 80);
   request->has_terminal = field_find(frame->fields, frame->length, TAG_TERMINAL, &field) &&
@@ -142,13 +144,24 @@ static bool open_tty(int stdio[3], int ours[3], const struct request *request) {
   return stdio[0] >= 0 && stdio[1] >= 0 && stdio[2] >= 0;
 }
 
+/* A pipe that holds all that is to be read from it; it fits, so nobody has to write later. */
+static int open_input(const struct field *input) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+  ssize_t written = write(ends[1], input->bytes, input->length);
+  close(ends[1]);
+  if (written == (ssize_t)input->length) return ends[0];
+  close(ends[0]);
+  return -1;
+}
+
 /* The child's descriptors to `stdio`, the other ends to `ours`. */
 static bool open_stdio(const struct request *request, int stdio[3], int ours[3]) {
   if (request->stdio == STDIO_TTY) return open_tty(stdio, ours, request);
   bool has_input = request->stdio == STDIO_PIPES;
   if (!has_input) {
     if (!log_has_room(2)) return errno = EAGAIN, false;
-    stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+    stdio[0] = request->input.length > 0 ? open_input(&request->input) : open("/dev/null", O_RDWR | O_CLOEXEC);
     if (stdio[0] < 0) return false;
   }
   for (int fd = has_input ? 0 : 1; fd < 3; fd++)

@@ -176,6 +176,7 @@ describe('exec', () => {
       cwd: '/home/blog',
       env: ['A=1'],
       shell: '/bin/sh',
+      home: '/home/blog',
     };
     const command = ['ls', '--tty'];
     expect(attachArguments(target, { label: 'exec', kind: 'exec', hasTty: true, command })).toEqual(

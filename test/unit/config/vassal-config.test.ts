@@ -62,6 +62,7 @@ describe('a vassal file', () => {
       uniqueCron: [],
       cron2: [],
       cronHarakiriMs: 0,
+      crontab: 'yes',
       stopSignal: 15,
       stopGraceMs: 10_000,
       reloadSignal: null,
@@ -104,6 +105,7 @@ cron = @daily ~/report
 unique-cron = -5 -1 -1 -1 6 ~/import
 cron2 = minute=0,timezone=UTC,harakiri=60 ~/sync
 cron-harakiri = 10m
+crontab = no
 stop-signal = QUIT
 stop-grace = 3
 reload-signal = HUP
@@ -186,6 +188,7 @@ ${ROUTER}[class small]
         },
       ],
       cronHarakiriMs: 600_000,
+      crontab: 'no',
       stopSignal: 3,
       stopGraceMs: 3000,
       reloadSignal: 1,

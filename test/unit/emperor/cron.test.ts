@@ -315,3 +315,19 @@ describe('a clock that is set', () => {
     expect(init.started.filter((command) => command === 'often')).toHaveLength(78);
   });
 });
+
+test('what is known of jobs is kept while a crontab has not been read, and forgotten once they are no more', async () => {
+  const world = worldAt('2026-01-01T00:00:30Z');
+  world.add('blog', 'cron = CRON_TZ=UTC * * * * * each');
+  world.cron.start();
+  await world.clock.pass(3 * MINUTE);
+  const [job] = world.vassals.get('blog')?.jobs ?? [];
+  const runs = () => world.journal.read('blog', job?.key ?? 0)?.runs;
+  expect(runs()).toBe(3);
+  world.cron.set('blog', [], { areAll: false });
+  expect(runs()).toBe(3);
+  world.cron.set('blog', job ? [job] : []);
+  expect(runs()).toBe(3);
+  world.cron.set('blog', []);
+  expect(runs()).toBeUndefined();
+});

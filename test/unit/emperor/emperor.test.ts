@@ -19,6 +19,13 @@ import { type Answer, frameServer } from '../../support/frame-server.ts';
 import { settled } from '../../support/manual-clock.ts';
 import { until } from '../../support/wait.ts';
 
+const NO_CRONTAB: Answer = {
+  verb: VERB.ERROR,
+  fields: [
+    [TAG.ERRNO, 2],
+    [TAG.DETAIL, 'crontab'],
+  ],
+};
 const OK: Answer = { verb: VERB.OK, fields: [] };
 /** A command in slot 1. */
 const RUNNING: Answer = {
@@ -101,6 +108,7 @@ async function init(name: string, hash: string, listing: () => Promise<void>): P
     join(directory, 'run/vassals', name, 'init.sock'),
     async ({ verb }) => {
       if (verb === VERB.HELLO) return welcome(name, hash);
+      if (verb === VERB.CRONTAB) return NO_CRONTAB;
       if (verb === VERB.STOP) stopped.push(name);
       if (verb !== VERB.LIST) return OK;
       await listing();
