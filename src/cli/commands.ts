@@ -248,6 +248,15 @@ export const COMMANDS: readonly CommandSpec[] = [
         load: () => import('./commands/cron-set.ts'),
       },
       {
+        name: 'edit',
+        words: '<name>',
+        summary: "Opens a customer's crontab in your editor, and sets it.",
+        details:
+          'VISUAL or EDITOR names the editor. What is not understood is kept in a file and not set.',
+        example: 'emperor cron edit blog',
+        load: () => import('./commands/cron-edit.ts'),
+      },
+      {
         name: 'next',
         words: '<expr...>',
         summary: 'Prints when a schedule comes next; works without a running emperor.',

@@ -115,6 +115,8 @@ describe('parseCrontab()', () => {
     expect(told(`* * * * * ${'x'.repeat(5000)}`)).toEqual(['1:4096 error: the line is too long']);
     const many = parseCrontab('* * * * * x\n'.repeat(MAX_CRONTAB_JOBS + 300));
     expect([many.jobs.length, many.findings.length]).toEqual([MAX_CRONTAB_JOBS, 50]);
+    const lines = Array.from({ length: 10_000 }, (_, index) => `${index % 70} * *`).join('\n');
+    expect(parseCrontab(lines.slice(0, MAX_CRONTAB_BYTES)).findings).toHaveLength(50);
     const variables = Array.from({ length: 80 }, (_, index) => `V${index}=1`).join('\n');
     expect(told(`${variables}\n* * * * * x`)).toHaveLength(16);
   });
