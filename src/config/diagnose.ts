@@ -34,6 +34,7 @@ export const CODES = {
   'unknown-class': 'No class of this name is declared.',
   'unknown-distro': 'There is no distro of this name.',
   'no-distro': 'The vassal names no distro, and there is no default.',
+  'bad-crontab': "In a customer's own crontab: the line, or the file, cannot be understood.",
 } as const;
 
 export type Code = keyof typeof CODES;
