@@ -220,7 +220,8 @@ export class InitClient {
    */
   async crontab(home: string): Promise<CrontabText> {
     const read = (fields: Fields) => ({ text: fields.text(TAG.BYTES) });
-    const request = { verb: VERB.CRONTAB, fields: [[TAG.SOURCE, home] as const], read };
+    const fields = [[TAG.SOURCE, home] as const];
+    const request = { verb: VERB.CRONTAB, fields, read, timeoutMs: CRONTAB_TIMEOUT_MS };
     try {
       return await this.#connection.request(request);
     } catch (error) {
@@ -295,6 +296,8 @@ export class InitClient {
   }
 }
 
+/** Few are read at the same time, so one that says nothing must not keep others waiting. */
+const CRONTAB_TIMEOUT_MS = 2000;
 const nothing = () => {};
 const E2BIG = 7;
 
