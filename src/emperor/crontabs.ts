@@ -48,7 +48,7 @@ export interface CrontabsHost {
 }
 
 /** A change is looked at after so long: editors write more than once. */
-const FIRST_MS = 200;
+const FIRST_MS = 100;
 /** … and after twice as long each time, up to this, while changes go on; forgotten after as long a rest. */
 const LAST_MS = 10_000;
 const READ_AT_ONCE = 16;
