@@ -5,11 +5,26 @@ import { find4, find6, type Table } from '../firewall/compile.ts';
 export interface Check {
   readonly table: Table;
   readonly denials: Float64Array;
+  /** The interval that the last IPv4 address was in: the next one is mostly of the same flow, and needs no search. */
+  last: number;
+}
+
+/** Makes the check of one chain for one vassal. */
+export function makeCheck(table: Table, denials: Float64Array): Check {
+  return { table, denials, last: 0 };
 }
 
 /** Whether packets from or to an IPv4 address are denied; counts it if so. */
-export function denies4({ table, denials }: Check, other: number): boolean {
-  return note(table, denials, find4(table, other));
+export function denies4(check: Check, other: number): boolean {
+  const { table, denials, last } = check;
+  if (!isIn4(table.starts, last, other)) check.last = find4(table, other);
+  return note(table, denials, check.last);
+}
+
+/** Whether the interval at `at` has the address; the last interval has no end. */
+function isIn4(starts: Uint32Array, at: number, word: number): boolean {
+  if (word < (starts[at] as number)) return false;
+  return at + 1 === starts.length || word < (starts[at + 1] as number);
 }
 
 /** The same for an IPv6 address. */

@@ -6,7 +6,7 @@ import type { Address } from '../firewall/address.ts';
 import type { Chain, Chains } from '../firewall/chain.ts';
 import { compileChain, OWN_SIDE, type Side, type Table } from '../firewall/compile.ts';
 import { CHAIN_NAMES, type ChainName, printRule } from '../firewall/rule.ts';
-import type { Check } from './check.ts';
+import { type Check, makeCheck } from './check.ts';
 import type { Gate } from './forwarding.ts';
 
 /** How often a rule, or the policy, has denied a packet. */
@@ -67,7 +67,7 @@ function counted(chain: Chain): CountedChain {
 }
 
 function checkOf({ chain, denials }: CountedChain, own: Address, side: Side): Check {
-  return { table: sharedOf(compileChain(chain, own, side)), denials };
+  return makeCheck(sharedOf(compileChain(chain, own, side)), denials);
 }
 
 /** Thousands of vassals may have one table; a message carries memory that is shared, and copies what is not. */

@@ -11,7 +11,7 @@ import { type Chains, CLOSED } from '../firewall/chain.ts';
 import { compileChain, OWN_SIDE } from '../firewall/compile.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import type { ChainName } from '../firewall/rule.ts';
-import { type Check, denies4 } from './check.ts';
+import { type Check, denies4, makeCheck } from './check.ts';
 import { DESTINATION4, familyOf, hasSourceRoute, isUnicast4, SOURCE4, wordAt } from './packet.ts';
 import { type AddressOwner, Claims, NO_CLIENT } from './uwsgi-claims.ts';
 import {
@@ -224,10 +224,8 @@ export class UwsgiForwarding {
   #checks(peer: Peer): Checks {
     if (peer.checks !== null && peer.version === this.#version) return peer.checks;
     const address = { family: 4, words: [peer.address] } as const;
-    const checkOf = (name: ChainName) => ({
-      table: compileChain(this.#chains[name], address, OWN_SIDE[name]),
-      denials: this.#denials[name],
-    });
+    const checkOf = (name: ChainName) =>
+      makeCheck(compileChain(this.#chains[name], address, OWN_SIDE[name]), this.#denials[name]);
     const checks = { in: checkOf('in'), out: checkOf('out') };
     peer.checks = checks;
     peer.version = this.#version;
