@@ -8,6 +8,7 @@ import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { Daemon } from '../config/kinds/daemons.ts';
 import type { Ready } from '../config/kinds/ready.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
+import { TOOLS_PATH } from '../jail/crontab-shim.ts';
 import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
 import { hostNameServers } from '../network/resolv.ts';
 import type { MainLine } from '../vassal/command-process.ts';
@@ -155,7 +156,7 @@ export class SurroundingsMaker {
     const home = this.homeInside(config);
     const shell = this.#isJailed() ? this.#shellOf(config) : '/bin/sh';
     const env = new Map([
-      ['PATH', INNER_PATH],
+      ['PATH', this.#isJailed() ? `${TOOLS_PATH}:${INNER_PATH}` : INNER_PATH],
       ['HOME', home],
       ['USER', config.name],
       ['LOGNAME', config.name],

@@ -2,6 +2,8 @@
  * The jail plan: a resolved vassal as a list of steps, pure data. The C program executes them in this
  * order (native/steps.c); `emperor plan --jail NAME` prints them.
  */
+import { dirname } from 'node:path';
+import { CRONTAB_SHIM, TOOLS_PATH } from './crontab-shim.ts';
 import type { NamespaceName } from './wire.ts';
 
 export type MountFlag = 'ro' | 'nosuid' | 'nodev' | 'noexec';
@@ -267,8 +269,15 @@ const PROC_COVER_STEPS: readonly Step[] = [
   ...READ_ONLY.map((target) => ({ op: 'read-only', target }) as const),
 ];
 
+const TOOL_STEPS: readonly Step[] = [
+  { op: 'directory', target: dirname(TOOLS_PATH), mode: 0o755 },
+  { op: 'directory', target: TOOLS_PATH, mode: 0o755 },
+  { op: 'file', target: `${TOOLS_PATH}/crontab`, mode: 0o755, content: CRONTAB_SHIM },
+];
+
 /** Steps that are the same in every plan: whoever sends plans can keep their bytes. */
 export const COMMON_STEPS: ReadonlySet<Step> = new Set([
+  ...TOOL_STEPS,
   ...DEVICE_STEPS,
   ...SYSCTL_STEPS,
   ...PROC_COVER_STEPS,
@@ -394,6 +403,7 @@ function planTemporary(spec: JailSpec): readonly Step[] {
     tmpfsOf('/var/tmp', spec.tmpSizeBytes, 0o1777, flags),
     tmpfsOf('/run', spec.runSizeBytes, 0o1777, flags),
     { op: 'directory', target: '/run/lock', mode: 0o1777 },
+    ...TOOL_STEPS,
   ];
 }
 

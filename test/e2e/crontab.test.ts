@@ -211,3 +211,38 @@ test('jobs and their history outlive the emperor; what was edited meanwhile coun
   expect(emperor.status('kept').pid).toBe(pid);
   expect(linesOf('kept', 'each')).toHaveLength(1);
 }, 120_000);
+
+test('`crontab` is there for whom knows it: lists, takes, edits and removes the jobs of the home', async () => {
+  apply('shim');
+  const crontab = (input: string, ...words: readonly string[]) =>
+    emperor.cliWith({ input }, 'exec', 'shim', '--', ...words);
+  expect(crontab('', 'crontab', '-l')).toMatchObject({
+    status: 1,
+    stderr: 'crontab: there is none\n',
+  });
+  expect(crontab(`${FAR} one\n`, 'crontab', '-')).toMatchObject({ status: 0, stderr: '' });
+  await until('it is read', () => jobCount('shim') === 1);
+  expect(crontab('', 'crontab', '-l').stdout).toBe(`${FAR} one\n`);
+  const append = `echo "${FAR} two" >>"$1"`;
+  const editor = `printf '%s\\n' '#!/bin/sh' '${append}' >~/edit; chmod +x ~/edit; EDITOR=~/edit crontab -e`;
+  expect(crontab('', 'sh', '-c', editor)).toMatchObject({ status: 0, stderr: '' });
+  await until('it is read again', () => jobCount('shim') === 2);
+  expect(commandsOf('shim').map(([, , command]) => command)).toEqual(['one', 'two']);
+  const failed = crontab('', 'sh', '-c', 'EDITOR=false crontab -e');
+  expect(failed).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('nothing was changed'),
+  });
+  expect(crontab('', 'crontab', '-l').stdout).toBe(`${FAR} one\n${FAR} two\n`);
+  expect(crontab('', 'crontab', '-x').status).toBe(2);
+  expect(crontab('', 'sh', '-c', 'cp ~/edit ~/jobs; crontab ~/missing').status).not.toBe(0);
+  expect(crontab('', 'crontab', '-r').status).toBe(0);
+  await until('it is gone', () => jobCount('shim') === 0);
+  for (const attempt of [
+    'echo x >>/run/emperor/bin/crontab',
+    'rm -f /run/emperor/bin/crontab',
+    'mv /run/emperor /run/mine',
+  ]) {
+    expect(crontab('', 'sh', '-c', attempt).stderr).toMatch(/Permission denied|not permitted/);
+  }
+});
