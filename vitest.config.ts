@@ -11,7 +11,6 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           maxWorkers: '100%',
-          isolate: false,
           // Properties take seconds where others use the machine, too.
           testTimeout: 30_000,
         },

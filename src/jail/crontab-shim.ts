@@ -7,7 +7,7 @@
  * First in the path of everything that runs inside: a distro's own `crontab` would look for a daemon. In /run, from which
  * programs may be run, and where nobody but root can touch what is root's.
  */
-export const TOOLS_PATH = '/run/emperor/bin';
+export const TOOLS_PATH = '/run/vassal/bin';
 
 export const CRONTAB_SHIM = `#!/bin/sh
 # Edits ~/crontab, whose jobs run inside this system. A change counts at once, and restarts nothing; a line that is not

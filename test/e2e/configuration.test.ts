@@ -209,10 +209,12 @@ describe('a vassal file', () => {
   });
 
   test('of a trusted owner may say what root may', async () => {
+    const applied = stats().counters['emperor-ini-applied'] ?? 0;
     emperor.writeIni({
       ini: 'trusted-owners = 12345',
       sections: '[class small]\nhostname = tiny\n',
     });
+    await until('it is read', () => (stats().counters['emperor-ini-applied'] ?? 0) > applied);
     const temporary = join(emperor.vassals, '.panel.new');
     writeFileSync(temporary, `${SLEEP}exec-as-root = hostname by-the-panel\n`);
     chownSync(temporary, 12_345, 12_345);

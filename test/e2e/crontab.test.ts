@@ -239,9 +239,9 @@ test('`crontab` is there for whom knows it: lists, takes, edits and removes the 
   expect(crontab('', 'crontab', '-r').status).toBe(0);
   await until('it is gone', () => jobCount('shim') === 0);
   for (const attempt of [
-    'echo x >>/run/emperor/bin/crontab',
-    'rm -f /run/emperor/bin/crontab',
-    'mv /run/emperor /run/mine',
+    'echo x >>/run/vassal/bin/crontab',
+    'rm -f /run/vassal/bin/crontab',
+    'mv /run/vassal /run/mine',
   ]) {
     expect(crontab('', 'sh', '-c', attempt).stderr).toMatch(/Permission denied|not permitted/);
   }

@@ -112,7 +112,7 @@ describe('any text', () => {
         expect(JSON.parse(JSON.stringify(vassal ?? null))).toEqual(vassal ?? null);
         expectSound(values);
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
   });
 
@@ -130,7 +130,7 @@ describe('any text', () => {
           expect(column).toBeLessThanOrEqual([...(shown ?? '')].length + 1);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
   });
 
@@ -150,7 +150,7 @@ describe('any text', () => {
           home: null,
         });
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
   });
 });
@@ -172,7 +172,7 @@ describe('a vassal', () => {
         expect(again.vassal).toEqual(once.vassal);
         expect(again.hash).toBe(once.hash);
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
     expect(valid).toBeGreaterThan(100);
   });

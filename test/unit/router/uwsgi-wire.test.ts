@@ -94,7 +94,7 @@ describe('FrameReader', () => {
         const stream = Buffer.from(bytes);
         expect(read(stream, cuts)).toEqual(read(stream, [READ_BYTES]));
       }),
-      { numRuns: 2000 },
+      { numRuns: 600 },
     );
   });
 
