@@ -11,62 +11,8 @@ import { CronJournal } from '../../src/emperor/cron-journal.ts';
 import type { CronInit } from '../../src/emperor/cron-runs.ts';
 import { type SlotEntry, StartError } from '../../src/jail/init-client.ts';
 import type { VassalState } from '../../src/vassal/state.ts';
+import { ManualClock, settled } from './manual-clock.ts';
 import { configOf } from './vassal-config.ts';
-
-/** Wall clock and monotonic clock of their own. */
-export class TwoClocks implements Clock {
-  #wallMs: number;
-  #monotonicMs = 0;
-  readonly #timers = new Map<() => void, number>();
-
-  constructor(startMs: number) {
-    this.#wallMs = startMs;
-  }
-
-  now(): number {
-    return this.#wallMs;
-  }
-
-  monotonic(): number {
-    return this.#monotonicMs;
-  }
-
-  after(ms: number, action: () => void): () => void {
-    const fire = () => action();
-    this.#timers.set(fire, this.#monotonicMs + ms);
-    return () => void this.#timers.delete(fire);
-  }
-
-  /** Somebody sets the wall clock; time does not pass. */
-  jump(ms: number): void {
-    this.#wallMs += ms;
-  }
-
-  /** Time passes, timer by timer. */
-  async pass(ms: number): Promise<void> {
-    const end = this.#monotonicMs + ms;
-    for (;;) {
-      const [next] = [...this.#timers].filter(([, at]) => at <= end).sort((a, b) => a[1] - b[1]);
-      if (!next) break;
-      this.#advance(Math.max(this.#monotonicMs, next[1]));
-      this.#timers.delete(next[0]);
-      next[0]();
-      await settled();
-    }
-    this.#advance(end);
-    await settled();
-  }
-
-  #advance(to: number): void {
-    this.#wallMs += to - this.#monotonicMs;
-    this.#monotonicMs = to;
-  }
-}
-
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 3; turn += 1)
-    await new Promise((resolve) => void setImmediate(resolve));
-}
 
 interface FakeSlot {
   readonly slot: bigint;
@@ -167,7 +113,7 @@ export function jobsIn(vassal: string, lines: readonly string[]): readonly Job[]
 
 export class CronWorld {
   readonly directory = mkdtempSync(join(tmpdir(), 'cron-'));
-  readonly clock: TwoClocks;
+  readonly clock: ManualClock;
   readonly vassals = new Map<string, FakeVassal>();
   readonly events: string[] = [];
   /** The last one that was opened. */
@@ -176,7 +122,7 @@ export class CronWorld {
   #life = { isOver: false };
 
   constructor(start: string) {
-    this.clock = new TwoClocks(Date.parse(start));
+    this.clock = new ManualClock(Date.parse(start));
     ({ journal: this.journal, cron: this.cron } = this.#open());
   }
 

@@ -4,7 +4,7 @@ import { silentLog } from '../../../src/base/log.ts';
 import { type CrontabInit, Crontabs, type CrontabVassal } from '../../../src/emperor/crontabs.ts';
 import type { CrontabText } from '../../../src/jail/init-client.ts';
 import type { VassalState } from '../../../src/vassal/state.ts';
-import { TwoClocks } from '../../support/cron-world.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 
 const EAGAIN = 11;
 const ELOOP = 40;
@@ -25,7 +25,7 @@ class FakeJail {
   };
 }
 
-let clock: TwoClocks;
+let clock: ManualClock;
 let crontabs: Crontabs;
 let home: string | null;
 let changes: number;
@@ -33,7 +33,7 @@ let vassal: { -readonly [Key in keyof CrontabVassal]: CrontabVassal[Key] };
 let jail: FakeJail;
 
 beforeEach(() => {
-  clock = new TwoClocks(0);
+  clock = new ManualClock();
   home = '/home/blog';
   changes = 0;
   jail = new FakeJail();
