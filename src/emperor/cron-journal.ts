@@ -5,16 +5,12 @@
  * emperor dies, each run is known to the journal or to init, and a minute that was begun can be finished by the next:
  * runs of both are not started again. Lines are not waited for on disk: with the machine everything else ends, too.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno } from '../base/errors.ts';
-import { writeTextFile } from '../base/state-file.ts';
+import { Journal, type JournalFormat, readJournal } from '../base/journal.ts';
 import { Minutes, type Span } from './cron-minutes.ts';
 
 const JOURNAL = 'cron.jsonl';
-const VERSION = 1;
-/** Written anew when it has grown by this much, and to more than twice its size. */
-const COMPACT_BYTES = 4 * 1024 * 1024;
+const FORMAT: JournalFormat<Line> = { version: 1, isLine, growthBytes: 4 * 1024 * 1024 };
 
 /** How a job's last run went; times are milliseconds since 1970. */
 export interface LastRun {
@@ -52,21 +48,19 @@ type Line =
     };
 
 export class CronJournal {
-  readonly #path: string;
+  readonly #journal: Journal<Line>;
   readonly #writeDown: (write: () => void) => void;
   readonly #jobs = new Map<string, Map<number, JobRecord>>();
   readonly #begun = new Set<number>();
   readonly lived = new Minutes();
-  #file: number;
-  #bytes = 0;
-  #compactBytes = 0;
 
   /** `writeDown` is given what may throw Node's errors, such as ENOSPC. */
   constructor(stateDirectory: string, writeDown: (write: () => void) => void) {
     this.#writeDown = writeDown;
-    this.#path = join(stateDirectory, JOURNAL);
-    for (const line of readLines(this.#path)) this.#take(line);
-    this.#file = this.#compact();
+    const path = join(stateDirectory, JOURNAL);
+    for (const line of readJournal(path, FORMAT)) this.#take(line);
+    this.#journal = new Journal({ path, format: FORMAT, content: () => this.#lines() });
+    this.#journal.rewrite();
   }
 
   /** Minutes that were begun and not finished; they count as lived through. */
@@ -106,19 +100,12 @@ export class CronJournal {
   /** Writes down what was lived through meanwhile. */
   close(): void {
     this.#note({ kind: 'lived', spans: this.lived.spans });
-    closeSync(this.#file);
+    this.#journal.close();
   }
 
   #note(line: Line): void {
     this.#take(line);
-    this.#writeDown(() => this.#append(line));
-  }
-
-  #append(line: Line): void {
-    this.#bytes += writeSync(this.#file, textOf(line));
-    if (this.#bytes < COMPACT_BYTES + 2 * this.#compactBytes) return;
-    closeSync(this.#file);
-    this.#file = this.#compact();
+    this.#writeDown(() => this.#journal.append([line]));
   }
 
   #take(line: Line): void {
@@ -138,52 +125,18 @@ export class CronJournal {
     else this.#jobs.set(vassal, jobs);
   }
 
-  #compact(): number {
+  #lines(): readonly Line[] {
     const lines: Line[] = [{ kind: 'lived', spans: this.lived.spans }];
     for (const minute of this.#begun) lines.push({ kind: 'begun', minute });
     for (const [vassal, jobs] of this.#jobs) {
       for (const [key, record] of jobs) lines.push({ kind: 'job', vassal, key, record });
     }
-    const text = lines.map(textOf).join('');
-    writeTextFile(this.#path, text);
-    this.#compactBytes = Buffer.byteLength(text);
-    this.#bytes = this.#compactBytes;
-    return openSync(this.#path, 'a', 0o600);
+    return lines;
   }
 }
 
-/** Begins with a line end, so that a line which was cut off spoils no other. */
-function textOf(line: Line): string {
-  return `\n${JSON.stringify({ version: VERSION, ...line })}`;
-}
-
-function readLines(path: string): readonly Line[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-  return text.split('\n').flatMap((line) => parseLine(line) ?? []);
-}
-
-/** A line that cannot be read is as good as none. */
-function parseLine(text: string): Line | undefined {
-  if (text === '') return undefined;
-  try {
-    const line: unknown = JSON.parse(text);
-    return isLine(line) ? line : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-function isLine(json: unknown): json is Line {
-  if (typeof json !== 'object' || json === null) return false;
+function isLine(json: object): json is Line {
   const line = json as Record<string, unknown>;
-  if (line.version !== VERSION) return false;
   if (line.kind === 'lived') return Array.isArray(line.spans) && line.spans.every(isSpan);
   if (line.kind === 'begun' || line.kind === 'done') return Number.isSafeInteger(line.minute);
   if (line.kind !== 'job' || typeof line.vassal !== 'string') return false;

@@ -4,22 +4,17 @@
  *
  * A journal, state-dir/vassals.jsonl: one line for each change, the last one of a name counts. Appending
  * costs one system call, where a file for each vassal would cost a rename that waits for the disk; reading
- * it is one read for all. Each line begins with a line end, so that one which was cut off spoils no other.
- * A line that cannot be read is as good as none: then a change costs a new jail. It is written anew at each
- * start and when it has grown far beyond what it holds.
+ * it is one read for all. A line that cannot be read is as good as none: then a change costs a new jail. It is
+ * written anew at each start, too.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { isErrno } from '../base/errors.ts';
-import { writeTextFile } from '../base/state-file.ts';
+import { Journal, type JournalFormat, readJournal } from '../base/journal.ts';
 import type { Applied } from '../vassal/vassal.ts';
 import type { FileOwner } from './sighting.ts';
 
-const VERSION = 2;
 const JOURNAL = 'vassals.jsonl';
-/** Written anew when it has grown by this much, and to more than twice its size. */
-const COMPACT_BYTES = 16 * 1024 * 1024;
+const FORMAT: JournalFormat<Line> = { version: 2, isLine, growthBytes: 16 * 1024 * 1024 };
 
 export interface AppliedRecord {
   readonly file: string;
@@ -35,23 +30,23 @@ export interface AppliedRecord {
 }
 
 interface Line {
-  readonly version: number;
   readonly name: string;
   /** null: forgotten. */
   readonly record: AppliedRecord | null;
 }
 
 export class Records {
-  readonly #path: string;
   readonly #known: Map<string, AppliedRecord>;
-  #journal: number;
-  #compactBytes = 0;
-  #bytes = 0;
+  readonly #journal: Journal<Line>;
 
   constructor(stateDirectory: string) {
-    this.#path = join(stateDirectory, JOURNAL);
-    this.#known = readJournal(this.#path);
-    this.#journal = this.#compact();
+    this.#known = new Map(readRecords(stateDirectory));
+    this.#journal = new Journal({
+      path: join(stateDirectory, JOURNAL),
+      format: FORMAT,
+      content: () => [...this.#known].map(([name, record]) => ({ name, record })),
+    });
+    this.#journal.rewrite();
   }
 
   names(): Iterable<string> {
@@ -62,87 +57,36 @@ export class Records {
     return this.#known.get(name);
   }
 
-  /** Throws Node's error, such as ENOSPC; what was written before stays good. */
+  /** Throws as Journal.append() does. */
   write(name: string, record: AppliedRecord): void {
     if (isDeepStrictEqual(this.#known.get(name), record)) return;
     this.#known.set(name, record);
-    this.#append({ version: VERSION, name, record });
+    this.#journal.append([{ name, record }]);
   }
 
   remove(name: string): void {
     if (!this.#known.delete(name)) return;
-    this.#append({ version: VERSION, name, record: null });
+    this.#journal.append([{ name, record: null }]);
   }
 
   close(): void {
-    closeSync(this.#journal);
+    this.#journal.close();
   }
-
-  #append(line: Line): void {
-    this.#bytes += writeSync(this.#journal, textOf(line));
-    if (this.#bytes < COMPACT_BYTES + 2 * this.#compactBytes) return;
-    closeSync(this.#journal);
-    this.#journal = this.#compact();
-  }
-
-  /** Writes what is known anew, and opens that for appending. */
-  #compact(): number {
-    const lines = [...this.#known].map(([name, record]) =>
-      textOf({ version: VERSION, name, record }),
-    );
-    const text = lines.join('');
-    writeTextFile(this.#path, text);
-    this.#compactBytes = Buffer.byteLength(text);
-    this.#bytes = this.#compactBytes;
-    return openSync(this.#path, 'a', 0o600);
-  }
-}
-
-function textOf(line: Line): string {
-  return `\n${JSON.stringify(line)}`;
 }
 
 /** Reads what an emperor has written, which may be at it: nothing is touched. */
 export function readRecords(stateDirectory: string): ReadonlyMap<string, AppliedRecord> {
-  return readJournal(join(stateDirectory, JOURNAL));
-}
-
-function readJournal(path: string): Map<string, AppliedRecord> {
   const known = new Map<string, AppliedRecord>();
-  for (const text of readText(path).split('\n')) {
-    const line = parseLine(text);
-    if (!line) continue;
-    if (line.record) known.set(line.name, line.record);
-    else known.delete(line.name);
+  for (const { name, record } of readJournal(join(stateDirectory, JOURNAL), FORMAT)) {
+    if (record) known.set(name, record);
+    else known.delete(name);
   }
   return known;
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return '';
-    throw error;
-  }
-}
-
-function parseLine(text: string): Line | undefined {
-  if (text === '') return undefined;
-  try {
-    const line: unknown = JSON.parse(text);
-    return isLine(line) ? line : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-function isLine(json: unknown): json is Line {
-  if (typeof json !== 'object' || json === null) return false;
-  const { version, name, record } = json as Partial<Line>;
-  if (version !== VERSION || typeof name !== 'string') return false;
-  return record === null || isRecord(record);
+function isLine(json: object): json is Line {
+  const { name, record } = json as Partial<Line>;
+  return typeof name === 'string' && (record === null || isRecord(record));
 }
 
 function isRecord(json: unknown): json is AppliedRecord {

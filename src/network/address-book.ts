@@ -1,12 +1,9 @@
 /**
  * The address pool on disk: a journal, state-dir/addresses.jsonl, of which the last line of a name counts. A line
- * is appended before its address is used, so that an emperor that is killed has told; each line begins with a
- * line end, so that one that was cut off spoils no other. Written anew at each start and when it has grown.
+ * is appended before its address is used, so that an emperor that is killed has told. Written anew at each start, too.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno } from '../base/errors.ts';
-import { writeTextFile } from '../base/state-file.ts';
+import { Journal, type JournalFormat, readJournal } from '../base/journal.ts';
 import type { Address } from '../firewall/address.ts';
 import {
   type Addresses,
@@ -16,9 +13,7 @@ import {
 } from './address-pool.ts';
 
 const JOURNAL = 'addresses.jsonl';
-const VERSION = 1;
-/** Written anew when it has grown by this much, and to more than twice its size. */
-const COMPACT_BYTES = 4 * 1024 * 1024;
+const FORMAT: JournalFormat<Line> = { version: 1, isLine, growthBytes: 4 * 1024 * 1024 };
 
 export interface AddressBookOptions extends AddressPoolOptions {
   readonly stateDirectory: string;
@@ -28,24 +23,24 @@ export interface AddressBookOptions extends AddressPoolOptions {
 
 /** As AddressPool, and it survives. */
 export class AddressBook {
-  readonly #path: string;
   readonly #pool: AddressPool;
+  readonly #journal: Journal<Line>;
   readonly #writeDown: (write: () => void) => void;
-  #journal: number | null = null;
-  /** The disk does not have all: nothing was written yet, or a write failed. The next one writes all. */
-  #isBehind = true;
-  #bytes = 0;
-  #compactBytes = 0;
 
   constructor(options: AddressBookOptions) {
-    this.#path = join(options.stateDirectory, JOURNAL);
+    const path = join(options.stateDirectory, JOURNAL);
     this.#writeDown = options.writeDown ?? ((write) => write());
     this.#pool = new AddressPool(options);
-    for (const line of readJournal(this.#path)) {
+    for (const line of readJournal(path, FORMAT)) {
       if ('freed' in line) this.#pool.restoreFreed(line.freed);
       else this.#pool.restore(line);
     }
-    this.#writeDown(() => this.#compact());
+    this.#journal = new Journal({
+      path,
+      format: FORMAT,
+      content: () => [...this.#pool.freed().map((freed) => ({ freed })), ...this.#pool.lines()],
+    });
+    this.#writeDown(() => this.#journal.rewrite());
   }
 
   /** See AddressPool.addressOf(). */
@@ -76,8 +71,7 @@ export class AddressBook {
   }
 
   close(): void {
-    if (this.#journal !== null) closeSync(this.#journal);
-    this.#journal = null;
+    this.#journal.close();
   }
 
   #andWrite<T>(action: () => T): T {
@@ -85,68 +79,15 @@ export class AddressBook {
       return action();
     } finally {
       const lines = this.#pool.takeChanges();
-      if (lines.length > 0) this.#note(lines);
+      if (lines.length > 0) this.#writeDown(() => this.#journal.append(lines));
     }
-  }
-
-  #note(lines: readonly AddressLine[]): void {
-    const hasGrown = this.#bytes > COMPACT_BYTES + 2 * this.#compactBytes;
-    const journal = this.#isBehind || hasGrown ? null : this.#journal;
-    this.#isBehind = true;
-    this.#writeDown(() => {
-      if (journal === null) {
-        this.#compact();
-      } else {
-        this.#bytes += writeSync(journal, lines.map(textOf).join(''));
-        this.#isBehind = false;
-      }
-    });
-  }
-
-  /** Writes all anew, atomically, and opens that for appending. */
-  #compact(): void {
-    this.close();
-    const freed = this.#pool.freed().map((text) => textOf({ freed: text }));
-    const text = [...freed, ...this.#pool.lines().map(textOf)].join('');
-    writeTextFile(this.#path, text);
-    this.#bytes = Buffer.byteLength(text);
-    this.#compactBytes = this.#bytes;
-    this.#journal = openSync(this.#path, 'a', 0o600);
-    this.#isBehind = false;
   }
 }
 
 type Line = AddressLine | { readonly freed: string };
 
-function textOf(line: Line): string {
-  return `\n${JSON.stringify({ version: VERSION, ...line })}`;
-}
-
-/** Reads what an emperor has written, which may be at it: nothing is touched. */
-function readJournal(path: string): readonly Line[] {
-  try {
-    return readFileSync(path, 'utf8').split('\n').flatMap(parseLine);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
-
-function parseLine(text: string): readonly Line[] {
-  if (text === '') return [];
-  try {
-    const line: unknown = JSON.parse(text);
-    return isLine(line) ? [line] : [];
-  } catch (error) {
-    if (error instanceof SyntaxError) return [];
-    throw error;
-  }
-}
-
-function isLine(json: unknown): json is Line {
-  if (typeof json !== 'object' || json === null) return false;
-  const line = json as { version?: unknown; freed?: unknown } & Partial<AddressLine>;
-  if (line.version !== VERSION) return false;
+function isLine(json: object): json is Line {
+  const line = json as { freed?: unknown } & Partial<AddressLine>;
   if (typeof line.freed === 'string') return true;
   return typeof line.name === 'string' && isHolding(line.address) && isHolding(line.address6);
 }
