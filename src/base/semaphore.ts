@@ -18,29 +18,33 @@ export class Semaphore {
     this.#free = permits;
   }
 
-  /** Runs `work` when a permit is free and gives it back afterwards, also on failure. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    await this.#take(this.#waiting);
-    try {
-      return await work();
-    } finally {
-      this.#giveBack();
-    }
+  /** Runs `work` when a permit is free; it is given back afterwards, also on failure, unless `work` did so before. */
+  async run<T>(work: (giveBack: () => void) => Promise<T>): Promise<T> {
+    return this.#holding(this.#waiting, work);
   }
 
   /** The same, but the permit is given back after a while even if `work` goes on. */
   async pace<T>(work: () => Promise<T>, { clock, atMostMs, isUrgent }: Pace): Promise<T> {
-    await this.#take(isUrgent ? this.#urgent : this.#waiting);
+    return this.#holding(isUrgent ? this.#urgent : this.#waiting, async (giveBack) => {
+      const cancel = clock.after(atMostMs, giveBack);
+      try {
+        return await work();
+      } finally {
+        cancel();
+      }
+    });
+  }
+
+  async #holding<T>(queue: (() => void)[], work: (giveBack: () => void) => Promise<T>): Promise<T> {
+    await this.#take(queue);
     let isHeld = true;
     const giveBack = () => {
       if (isHeld) this.#giveBack();
       isHeld = false;
     };
-    const cancel = clock.after(atMostMs, giveBack);
     try {
-      return await work();
+      return await work(giveBack);
     } finally {
-      cancel();
       giveBack();
     }
   }

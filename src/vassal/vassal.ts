@@ -102,6 +102,8 @@ const FOREIGN_KINDS: ReadonlySet<string> = new Set(['cron']);
 const HEALTHY_AFTER_MS = 60_000;
 /** So long an ending keeps others from beginning: who ends by itself has done so by then. */
 const ENDING_MS = 100;
+/** A command that has not begun by then keeps no other vassal from starting. */
+const SLOW_COMMAND_MS = 1000;
 const DEFAULT_STOP = { signal: 15, graceMs: 10_000 };
 /** Failed steps that may go away by themselves; all others wait for a change. */
 const PASSING_ERRNOS: ReadonlySet<string> = new Set(
@@ -428,7 +430,7 @@ export class Vassal {
   async #launch(): Promise<void> {
     if (this.#hasRemains) await this.#clean();
     try {
-      await this.#startLimit().run(() => this.#start());
+      await this.#startLimit().run((giveBack) => this.#start(giveBack));
     } catch (error) {
       if (!this.#jail) await this.#clean();
       this.#startFailed(error);
@@ -441,16 +443,20 @@ export class Vassal {
     return hasHooks ? this.#host.hookedStartLimit : this.#host.startLimit;
   }
 
-  async #start(): Promise<void> {
+  /** Its jail is ours to make; how soon the command begins is its tenant's doing, who may hold a lease on its file. */
+  async #start(giveBack: () => void): Promise<void> {
     if (this.#isReleased || !this.#isIn('starting')) return;
     this.#isLaunching = true;
+    let cancel = () => {};
     try {
       await this.#makeReady();
       // It may have been ended meanwhile.
       if (!this.#isIn('starting')) return;
+      cancel = this.#host.clock.after(SLOW_COMMAND_MS, giveBack);
       await this.#startCommand();
       this.#noteStart();
     } finally {
+      cancel();
       this.#isLaunching = false;
     }
   }

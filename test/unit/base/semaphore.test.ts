@@ -36,6 +36,21 @@ describe('Semaphore.run()', () => {
     await expect(limit.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await limit.run(async () => 'next')).toBe('next');
   });
+
+  test('has it back early where the work gives it back, and once only', async () => {
+    const works = new Works();
+    const limit = new Semaphore(1);
+    void limit.run((giveBack) => {
+      giveBack();
+      giveBack();
+      return works.start('slow');
+    });
+    for (const name of ['a', 'b']) void limit.run(() => works.start(name));
+    await settled();
+    expect(works.begun).toEqual(['slow', 'a']);
+    await works.end('slow');
+    expect(works.begun).toEqual(['slow', 'a']);
+  });
 });
 
 describe('Semaphore.pace()', () => {
