@@ -5,6 +5,10 @@
  * a stream and not a flood; a vassal runs so many at once, and what is beyond waits for an end. A job has one run at
  * most that waits: a later one takes its place, and the earlier is reported as skipped. A vassal that is being started
  * or reloaded is waited for; one that is stopped, frozen or in backoff runs nothing, and its runs are skipped.
+ *
+ * How soon a start is answered is up to the tenant, who may stop the child or hold a lease on its shell. So one that
+ * takes long holds up nobody but its own vassal. Where no answer came at all, the run may have begun: it is asked for
+ * again by the same slot, which init does not start twice.
  */
 import type { Clock } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
@@ -52,6 +56,10 @@ export interface RunsHost {
 
 export const CRON_KIND = 'cron';
 const STARTING_AT_ONCE = 16;
+/** A start that has not been answered by then is no longer one of these … */
+const SLOW_START_MS = 1000;
+/** … but one of so many that a vassal may have. */
+const UNANSWERED_PER_VASSAL = 4;
 /** Of init's 256 slots. */
 const RUNNING_PER_VASSAL = 64;
 /** A vassal that is being started or reloaded, or has no room, is tried again after so long … */
@@ -141,12 +149,14 @@ export class CronRuns {
     // The next emperor will find it with its init.
     if (this.#isClosed) return;
     const run = this.#running.get(vassal)?.get(exit.slot);
-    if (run && !run.isRecorded) {
+    // Init is the tenant's: nothing is written down of what nobody has started.
+    if (!run) return;
+    if (!run.isRecorded) {
       run.early = exit;
       return;
     }
-    const id = runOfSlot(exit.slot);
-    if (id) this.#noteExit(vassal, { ...id, exit, run });
+    const { code, signal } = exitOf(exit.status);
+    this.#noteEnd(vassal, run, { endedAtMs: exit.endedAtMs, code, signal });
     this.#forget(vassal, exit.slot);
     this.#ack(vassal, exit.slot);
     this.#release(vassal, 1);
@@ -234,9 +244,13 @@ export class CronRuns {
   #consider(item: Waiting): void {
     const { vassal: name, key, isUnique } = item.job;
     const vassal = this.#host.vassal(name);
-    if (!vassal?.init || vassal.state !== 'running') this.#considerLater(item, vassal?.state);
-    else if (isUnique && this.runningOf(name, key) > 0) this.#skip(item, 'it still runs');
-    else if ((this.#running.get(name)?.size ?? 0) >= RUNNING_PER_VASSAL) this.#hold(item);
+    if (!vassal?.init || vassal.state !== 'running') {
+      this.#considerLater(item, vassal?.state);
+      return;
+    }
+    const others = this.#runsOf(name).filter((run) => run.slot !== slotOfItem(item));
+    if (isUnique && others.some((run) => run.key === key)) this.#skip(item, 'it still runs');
+    else if (isFull(others)) this.#hold(item);
     else this.#start(item, vassal, vassal.init);
   }
 
@@ -309,7 +323,10 @@ export class CronRuns {
     this.#decided(item);
   }
 
-  #decided({ minute, isOfMinute }: Waiting): void {
+  #decided(item: Waiting): void {
+    const { job, minute, isOfMinute } = item;
+    const run = this.#running.get(job.vassal)?.get(slotOfItem(item));
+    if (run && !run.isRecorded) this.#forget(job.vassal, run.slot);
     if (!isOfMinute) return;
     const left = (this.#open.get(minute) ?? 0) - 1;
     if (left > 0) {
@@ -324,22 +341,35 @@ export class CronRuns {
 
   #start(item: Waiting, vassal: CronVassal, init: CronInit): void {
     const { job, minute } = item;
-    const slot = slotOf({ key: job.key, minute });
+    const slot = slotOfItem(item);
     const startedAtMs = this.#host.clock.now();
     const { key, label } = job;
-    const run = this.#add(job.vassal, { key, minute, slot, label, init, startedAtMs });
+    const run =
+      this.#running.get(job.vassal)?.get(slot) ??
+      this.#add(job.vassal, { key, minute, slot, label, init, startedAtMs });
     const request = { slot, kind: CRON_KIND, label };
     const start = async () => init.start({ ...request, ...processOf(job, vassal.surroundings()) });
-    this.#starting += 1;
+    const giveBack = this.#takePlace();
     start()
       .then(
         () => this.#started(item, run),
         (error: unknown) => this.#startFailed(item, run, error),
       )
-      .finally(() => {
-        this.#starting -= 1;
-        this.#pump();
-      });
+      .finally(giveBack);
+  }
+
+  /** One of those that are starting; returns what gives it back, which happens by itself after a while. */
+  #takePlace(): () => void {
+    let isHeld = true;
+    this.#starting += 1;
+    const giveBack = () => {
+      cancel();
+      if (isHeld) this.#starting -= 1;
+      isHeld = false;
+      this.#pump();
+    };
+    const cancel = this.#host.clock.after(SLOW_START_MS, giveBack);
+    return giveBack;
   }
 
   #started(item: Waiting, run: Running): void {
@@ -354,12 +384,13 @@ export class CronRuns {
     this.#decided(item);
     this.#armHarakiri(vassal, run, job);
     if (run.early) this.ended(vassal, run.early);
+    else this.#release(vassal, 1);
   }
 
   #startFailed(item: Waiting, run: Running, error: unknown): void {
     if (this.#isClosed) return;
-    const { vassal } = item.job;
-    this.#forget(vassal, run.slot);
+    // Whether it has begun is not known then.
+    if (!isCode(error, 'timeout')) this.#forget(item.job.vassal, run.slot);
     if (isPassing(error)) this.#holdFor(item, messageOf(error));
     else this.#noteFailure(item, messageOf(error));
   }
@@ -379,6 +410,7 @@ export class CronRuns {
     this.#host.journal.write(vassal, key, { ...record, failures: record.failures + 1, last });
     this.#host.note('cron-failed', { vassal, label, message, command });
     this.#decided(item);
+    this.#release(vassal, 1);
   }
 
   #add(
@@ -414,25 +446,6 @@ export class CronRuns {
     const record = this.#recordOf(vassal, key);
     const last = { minute, startedAtMs, endedAtMs: null, code: null, signal: null, error: null };
     this.#host.journal.write(vassal, key, { ...record, runs: record.runs + 1, last });
-  }
-
-  #noteExit(
-    vassal: string,
-    of: {
-      readonly key: number;
-      readonly minute: number;
-      readonly exit: SlotExit;
-      readonly run: Running | undefined;
-    },
-  ): void {
-    const { code, signal } = exitOf(of.exit.status);
-    const startedAtMs = of.run?.startedAtMs ?? of.exit.endedAtMs;
-    const { label } = of.exit;
-    this.#noteEnd(
-      vassal,
-      { ...of, label, startedAtMs },
-      { endedAtMs: of.exit.endedAtMs, code, signal },
-    );
   }
 
   #noteEnd(
@@ -486,8 +499,21 @@ export class CronRuns {
 
 function isPassing(error: unknown): boolean {
   if (error instanceof StartError) return error.errno === EAGAIN || error.errno === ESHUTDOWN;
-  const isPeerLost = (code: string) => code === 'not-reachable' || code === 'timeout';
-  return error instanceof EmperorError && isPeerLost(error.code);
+  return isCode(error, 'not-reachable') || isCode(error, 'timeout');
+}
+
+function isCode(error: unknown, code: EmperorError['code']): boolean {
+  return error instanceof EmperorError && error.code === code;
+}
+
+/** A vassal with these runs takes no other. */
+function isFull(runs: readonly Running[]): boolean {
+  const unanswered = runs.filter(({ isRecorded }) => !isRecorded).length;
+  return runs.length >= RUNNING_PER_VASSAL || unanswered >= UNANSWERED_PER_VASSAL;
+}
+
+function slotOfItem({ job, minute }: Waiting): bigint {
+  return slotOf({ key: job.key, minute });
 }
 
 export function isoMinute(minute: number): string {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../src/base/clock.ts';
+import { EmperorError } from '../../src/base/errors.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { cronLine, cronWithOptions } from '../../src/config/kinds/cron.ts';
 import { Cron } from '../../src/emperor/cron.ts';
@@ -31,6 +32,8 @@ export class FakeInit implements CronInit {
   readonly killed: bigint[] = [];
   /** What a start fails with; null: it does not. */
   errno: number | null = null;
+  /** No start is answered, though it may have begun. */
+  isSilent = false;
   /** Processes end at once. */
   isQuick = true;
   onExit: (slot: FakeSlot) => void = () => {};
@@ -42,6 +45,13 @@ export class FakeInit implements CronInit {
 
   async start(request: Parameters<CronInit['start']>[0]): Promise<void> {
     if (this.errno !== null) throw new StartError('Cannot start it', this.errno, null);
+    this.#begin(request);
+    if (!this.isSilent) return;
+    await new Promise<void>((resolve) => void this.#clock.after(10_000, resolve));
+    throw new EmperorError('timeout', 'none came within 10000 ms');
+  }
+
+  #begin(request: Parameters<CronInit['start']>[0]): void {
     if (this.slots.has(request.slot)) return;
     const slot = {
       slot: request.slot,
@@ -83,7 +93,7 @@ export class FakeInit implements CronInit {
   }
 }
 
-function exitOf({ slot, label, status, endedAtMs }: FakeSlot) {
+export function exitOf({ slot, label, status, endedAtMs }: FakeSlot) {
   const usage = { userTimeUs: 0, systemTimeUs: 0, maxRssKb: 0 };
   return { slot, kind: 'cron', label, pid: 7, status, endedAtMs: endedAtMs ?? 0, ...usage };
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { CronWorld } from '../../support/cron-world.ts';
+import { slotOf } from '../../../src/emperor/cron-slot.ts';
+import { CronWorld, exitOf } from '../../support/cron-world.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -171,6 +172,47 @@ describe('a storm', () => {
     for (const init of inits) expect(init.started).toHaveLength(1000);
     expect(told(cron, 'cron-skipped')).toEqual([]);
   }, 60_000);
+});
+
+describe('an init that its tenant has taken over', () => {
+  test('and that answers no start delays no other vassal', async () => {
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    const lines = Array.from({ length: 200 }, (_, job) => `cron = * * * * * job ${job}`);
+    cron.add('mallory', ...lines).isSilent = true;
+    const blog = cron.add('blog', 'cron = * * * * * x');
+    cron.cron.start();
+    await cron.clock.pass(30_000);
+    for (let minutes = 1; minutes <= 5; minutes += 1) {
+      await cron.clock.pass(1500);
+      expect(blog.started).toHaveLength(minutes);
+      await cron.clock.pass(MINUTE - 1500);
+    }
+  });
+
+  test('cannot have an end written down of what nobody has started', () => {
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    cron.add('blog', 'cron = * * * * * x');
+    const before = cron.journal.keys('blog');
+    for (let key = 0; key < 100; key += 1) {
+      const slot = { slot: slotOf({ key, minute: key }), command: '', startedAtMs: 0 };
+      cron.cron.ended('blog', exitOf({ ...slot, label: 'forged', endedAtMs: 1, status: 0 }));
+    }
+    expect(cron.journal.keys('blog')).toEqual(before);
+    expect(told(cron, 'cron-exited')).toEqual([]);
+  });
+});
+
+test('a run whose start was never answered, and which has ended, is known and not started again', async () => {
+  const cron = worldAt('2026-01-01T00:00:30Z');
+  const init = cron.add('blog', 'unique-cron = 1 0 * * * x');
+  init.isSilent = true;
+  cron.cron.start();
+  await cron.clock.pass(35_000);
+  init.isSilent = false;
+  await cron.clock.pass(10_000);
+  expect(init.started).toEqual(['x']);
+  expect(init.slots.size).toBe(0);
+  expect(told(cron, 'cron-exited')).toHaveLength(1);
 });
 
 describe('an emperor that dies', () => {
