@@ -7,12 +7,14 @@ export interface Assignment {
   readonly value: Word;
 }
 
-const ASSIGNMENT = /^\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(.*?)\s*$/;
+/** What is behind `=` is trimmed by hand: a pattern would try each of many blanks as the last. */
+const ASSIGNMENT = /^\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=(.*)$/;
 
 /** Returns undefined for a line that is none; a job cannot look like one. */
 export function readAssignment(line: string): Assignment | undefined {
   const match = ASSIGNMENT.exec(line);
-  const [, quote = '', name = '', given = ''] = match ?? [];
+  const [, quote = '', name = '', rest = ''] = match ?? [];
+  const given = rest.trim();
   // `CRON_TZ=ZONE 5 4 * * * command` is a job.
   if (!match || (name === 'CRON_TZ' && quote === '' && /\s/.test(given))) return undefined;
   const isQuoted = given.length > 1 && /^(["']).*\1$/.test(given);

@@ -13,6 +13,8 @@ export const MAX_CRONTAB_BYTES = 64 * 1024;
 export const MAX_CRONTAB_JOBS = 200;
 const MAX_FINDINGS = 50;
 const MAX_VARIABLES = 64;
+/** Without comments; a fault or a zone takes longer to tell than to write. */
+const MAX_LINES = 500;
 /** Bytes; what init can hand to a command as its input. */
 const MAX_LINE = 4096;
 
@@ -64,6 +66,7 @@ class Reader {
   #environment: ReadonlyMap<string, string> | null = null;
   #zone: string | null = null;
   #hasMailNote = false;
+  #lines = 0;
 
   result(): Crontab {
     return { jobs: this.#jobs, findings: this.#findings };
@@ -71,8 +74,9 @@ class Reader {
 
   read(raw: string, number: number): void {
     const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
-    if (/^\s*(#|$)/.test(text)) return;
-    const broken = brokenLine(text);
+    if (/^\s*(#|$)/.test(text) || this.#lines > MAX_LINES) return;
+    this.#lines += 1;
+    const broken = this.#lines > MAX_LINES ? tooManyLines(text) : brokenLine(text);
     const found = broken ? [error(broken)] : this.#readLine(text, number);
     for (const one of found.slice(0, MAX_FINDINGS - this.#findings.length)) {
       this.#findings.push({ ...one, line: number, text });
@@ -153,6 +157,15 @@ function warning(fault: Fault): Told {
 
 // Tabs separate words; everything else below a blank is no text.
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+
+function tooManyLines(text: string): Fault {
+  const message = 'it is one line too many, and those below it do not count either';
+  return faultAt(
+    { text, offset: 0 },
+    message,
+    `a crontab may have ${MAX_LINES} lines, comments aside`,
+  );
+}
 
 function brokenLine(line: string): Fault | undefined {
   if (Buffer.byteLength(line) > MAX_LINE) {

@@ -11,7 +11,7 @@
  * runs once for what it names: at the change, if that was skipped (once, however many of its times were skipped), and
  * the first time only, if it is repeated. A larger change is a correction: then every job follows the clock.
  */
-import type { Times } from './schedule.ts';
+import { isNever, type Times } from './schedule.ts';
 import { type Change, DAY_MS, type Zone } from './zone.ts';
 
 const MINUTE_MS = 60_000;
@@ -37,6 +37,7 @@ export function nextTimes(
 
 /** Returns the first moment after `afterMs`; undefined if there is none. */
 export function nextTime(times: Times, zone: Zone, afterMs: number): number | undefined {
+  if (isNever(times)) return undefined;
   const first = Math.floor(afterMs / DAY_MS);
   for (let day = first; day <= first + HORIZON_DAYS; day = nextDay(times, day)) {
     const found = firstInDay(times, zone, { day, afterMs });
@@ -53,10 +54,17 @@ interface Search {
 
 /** The next of UTC's days that can hold a moment: a local day begins up to a day before UTC's, or after it. */
 function nextDay(times: Times, day: number): number {
-  for (let local = day; local <= day + HORIZON_DAYS; local += 1) {
+  for (let local = day; local <= day + HORIZON_DAYS; local = dayAfter(times, local)) {
     if (fitsDay(times, local)) return Math.max(day + 1, local - 1);
   }
   return day + HORIZON_DAYS + 1;
+}
+
+/** The next day, or the first of the next month where the schedule does not name this one. */
+function dayAfter({ months }: Times, day: number): number {
+  const date = new Date(day * DAY_MS);
+  if (months.includes(date.getUTCMonth() + 1)) return day + 1;
+  return date.setUTCMonth(date.getUTCMonth() + 1, 1) / DAY_MS;
 }
 
 /** The first moment after `afterMs` in a UTC day; a change at its very end belongs to it. */

@@ -52,6 +52,8 @@ const FIRST_MS = 100;
 /** … and after twice as long each time, up to this, while changes go on; forgotten after as long a rest. */
 const LAST_MS = 10_000;
 const READ_AT_ONCE = 16;
+/** An init that has not answered by then keeps no other from being read. */
+const SLOW_MS = 100;
 const LABEL = 'crontab';
 
 interface Followed {
@@ -136,7 +138,8 @@ export class Crontabs {
 
   #begin(vassal: CrontabVassal, followed: Followed): Promise<void> {
     followed.jail = vassal.jail;
-    followed.reading = this.#limit.run(() => this.#read(vassal, followed));
+    const pace = { clock: this.#host.clock, atMostMs: SLOW_MS, isUrgent: false };
+    followed.reading = this.#limit.pace(() => this.#read(vassal, followed), pace);
     return followed.reading;
   }
 

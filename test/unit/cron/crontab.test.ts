@@ -119,6 +119,22 @@ describe('parseCrontab()', () => {
     expect(parseCrontab(lines.slice(0, MAX_CRONTAB_BYTES)).findings).toHaveLength(50);
     const variables = Array.from({ length: 80 }, (_, index) => `V${index}=1`).join('\n');
     expect(told(`${variables}\n* * * * * x`)).toHaveLength(16);
+    const zones = 'CRON_TZ=UTC\n'.repeat(499);
+    expect(told(`#\n\n${zones}* * * * * x`)).toEqual([]);
+    expect(told(`${zones}* * * * * x\n* * * * * y\n* * * * * z`)).toEqual([
+      '501:0 error: it is one line too many, and those below it do not count either',
+    ]);
+  });
+
+  test('of blanks is read as fast as any other', () => {
+    const text = `A=x${' '.repeat(4085)}y\n`.repeat(16);
+    const times = [1, 2, 3].map(() => {
+      const start = performance.now();
+      parseCrontab(text);
+      return performance.now() - start;
+    });
+    // By a pattern that tries each of the blanks it was half a second.
+    expect(Math.min(...times)).toBeLessThan(100);
   });
 
   test('refuses what is no text', () => {

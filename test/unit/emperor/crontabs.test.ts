@@ -12,7 +12,7 @@ const ENOENT = 2;
 
 /** What its file says, how often it was asked, and what was written to the log. */
 class FakeJail {
-  says: CrontabText | 'nothing' = { errno: ENOENT };
+  says: CrontabText | 'nothing' | Promise<CrontabText> = { errno: ENOENT };
   reads = 0;
   readonly log: string[] = [];
   readonly init: CrontabInit = {
@@ -133,6 +133,18 @@ describe('a crontab', () => {
     jail.says = { text: '* * * * * two\n' };
     await clock.pass(10_000);
     expect(commands()).toEqual(['two']);
+  });
+
+  test('that a hundred inits do not tell keeps no other from being read', async () => {
+    for (let number = 0; number < 100; number += 1) {
+      const silent = new FakeJail();
+      silent.says = new Promise(() => {});
+      void crontabs.follow({ name: `mallory${number}`, state: 'running', jail: silent });
+    }
+    jail.says = { text: '* * * * * one\n' };
+    void crontabs.follow(vassal);
+    for (let turn = 0; turn < 10; turn += 1) await clock.pass(100);
+    expect(commands()).toEqual(['one']);
   });
 
   test('of a frozen vassal waits for its thaw', async () => {
