@@ -49,6 +49,17 @@ export function compareWords(a: readonly number[], b: readonly number[]): number
   return 0;
 }
 
+/** The same for IPv6: the four words at `at` stand before, at or after `a` to `d`. Allocates nothing. */
+// biome-ignore format: one line
+export function compare6(words: Uint32Array, at: number, a: number, b: number, c: number, d: number): number {
+  return (
+    (words[at] as number) - a ||
+    (words[at + 1] as number) - b ||
+    (words[at + 2] as number) - c ||
+    (words[at + 3] as number) - d
+  );
+}
+
 export function isSameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && compareWords(a.words, b.words) === 0;
 }

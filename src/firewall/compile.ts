@@ -10,7 +10,7 @@
  * chain's networks that its own address is in, so those in the same one share a table. Tables of a chain live as long
  * as the chain's object does.
  */
-import { type Address, compareWords, type Family } from './address.ts';
+import { type Address, compare6, compareWords, type Family } from './address.ts';
 import type { Chain } from './chain.ts';
 import { anyOf, contains, lastOf, type Prefix } from './prefix.ts';
 import type { ChainName } from './rule.ts';
@@ -52,16 +52,18 @@ export function compileChain(chain: Chain, own: Address, ownSide: Side): Table {
   return table;
 }
 
-/** Returns the interval that an IPv4 address, one unsigned word, is in. Allocates nothing. */
+/**
+ * Returns the interval that an IPv4 address, one unsigned word, is in. Allocates nothing, and takes the same steps for
+ * every address: a branch that the processor cannot foresee costs more than a step.
+ */
 export function find4({ starts }: Pick<Table, 'starts'>, word: number): number {
-  let low = 0;
-  let high = starts.length;
-  while (high - low > 1) {
-    const middle = (low + high) >>> 1;
-    if ((starts[middle] ?? 0) <= word) low = middle;
-    else high = middle;
+  let at = 0;
+  for (let left = starts.length; left > 1; ) {
+    const half = left >>> 1;
+    at += half * Number((starts[at + half] as number) <= word);
+    left -= half;
   }
-  return low;
+  return at;
 }
 
 /** Returns the interval that an IPv6 address, four unsigned words, is in. Allocates nothing. */
@@ -73,12 +75,7 @@ export function find6(
   let high = starts.length >>> 2;
   while (high - low > 1) {
     const middle = (low + high) >>> 1;
-    const at = middle << 2;
-    let order = (starts[at] ?? 0) - w0;
-    if (order === 0) order = (starts[at + 1] ?? 0) - w1;
-    if (order === 0) order = (starts[at + 2] ?? 0) - w2;
-    if (order === 0) order = (starts[at + 3] ?? 0) - w3;
-    if (order <= 0) low = middle;
+    if (compare6(starts, middle << 2, w0, w1, w2, w3) <= 0) low = middle;
     else high = middle;
   }
   return low;

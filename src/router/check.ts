@@ -1,11 +1,12 @@
 /** One compiled chain as the hot loops ask it, and what it has denied. Allocates nothing. */
+import { compare6 } from '../firewall/address.ts';
 import { find4, find6, type Table } from '../firewall/compile.ts';
 
 /** A compiled chain, and how often each of its rules denied: `denials[rule + 1]`, the policy at 0. */
 export interface Check {
   readonly table: Table;
   readonly denials: Float64Array;
-  /** The interval that the last IPv4 address was in: the next one is mostly of the same flow, and needs no search. */
+  /** The interval that the last address was in: the next one is mostly of the same flow, and needs no search. */
   last: number;
 }
 
@@ -29,8 +30,16 @@ function isIn4(starts: Uint32Array, at: number, word: number): boolean {
 
 /** The same for an IPv6 address. */
 // biome-ignore format: one line
-export function denies6({ table, denials }: Check, a: number, b: number, c: number, d: number): boolean {
-  return note(table, denials, find6(table, a, b, c, d));
+export function denies6(check: Check, a: number, b: number, c: number, d: number): boolean {
+  const { table, denials, last } = check;
+  if (!isIn6(table.starts, last << 2, a, b, c, d)) check.last = find6(table, a, b, c, d);
+  return note(table, denials, check.last);
+}
+
+// biome-ignore format: one line
+function isIn6(starts: Uint32Array, at: number, a: number, b: number, c: number, d: number): boolean {
+  if (compare6(starts, at, a, b, c, d) > 0) return false;
+  return at + 4 === starts.length || compare6(starts, at + 4, a, b, c, d) > 0;
 }
 
 function note({ denies, rules }: Table, denials: Float64Array, at: number): boolean {

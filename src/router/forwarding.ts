@@ -6,7 +6,7 @@
  * allowed by the chain `in` of a vassal that receives it. Vassals are switched directly, through both chains. What
  * fails is counted where it failed: a packet that the receiver's chain denies stands in the receiver's row.
  */
-import type { Address } from '../firewall/address.ts';
+import { type Address, compare6 } from '../firewall/address.ts';
 import { lastOf, type Prefix } from '../firewall/prefix.ts';
 import { AddressTable, NOBODY } from './address-table.ts';
 import { type Check, denies4, denies6 } from './check.ts';
@@ -248,15 +248,4 @@ function isOurs6(range: Uint32Array | null, a: number, b: number, c: number, d: 
   if (range === null) return false;
   if (range[8] === a && range[9] === b && range[10] === c && range[11] === d) return false;
   return compare6(range, 0, a, b, c, d) <= 0 && compare6(range, 4, a, b, c, d) >= 0;
-}
-
-/** How the address at `at` stands to another: negative, 0 or positive. */
-// biome-ignore format: one line
-function compare6(range: Uint32Array, at: number, a: number, b: number, c: number, d: number): number {
-  return (
-    (range[at] as number) - a ||
-    (range[at + 1] as number) - b ||
-    (range[at + 2] as number) - c ||
-    (range[at + 3] as number) - d
-  );
 }
