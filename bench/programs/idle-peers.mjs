@@ -7,14 +7,18 @@ import { join } from 'node:path';
 import { createTun, TCP_OFFLOADS } from '../../dist/linux/tun.js';
 import { DenialTotals } from '../../dist/router/denial-totals.js';
 import { openLedger } from '../../dist/router/ledger.js';
-import { PacketThread } from '../../dist/router/packet-thread.js';
+import { LoopThread } from '../../dist/router/loop-thread.js';
 import { Router } from '../../dist/router/router.js';
 
 const count = Number(process.argv[2]);
 const directory = mkdtempSync(join(tmpdir(), 'idle-peers-'));
 const path = join(directory, 'ledger');
 const { ledger, place } = openLedger(path);
-const thread = new PacketThread(place, (report) => router.hear(report));
+const thread = new LoopThread({
+  worker: 'packet-worker',
+  dataOf: (wake) => ({ wake, ledger: place }),
+  onReport: (report) => router.hear(report),
+});
 const denials = new DenialTotals([]);
 const router = new Router({ ledger, denials, tell: (message) => thread.tell(message) });
 await thread.ready;

@@ -15,7 +15,14 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { addToEpoll, EPOLLIN, epollBuffer, removeFromEpoll, tokenAt } from '../linux/epoll.ts';
+import {
+  addToEpoll,
+  EPOLLIN,
+  epollBuffer,
+  openEpoll,
+  removeFromEpoll,
+  tokenAt,
+} from '../linux/epoll.ts';
 import { errnoName } from '../linux/errno.ts';
 import { drainEventfd } from '../linux/eventfd.ts';
 import { fastCall, lastErrno } from '../linux/libc.ts';
@@ -63,7 +70,6 @@ export type LoopReport =
   | { readonly type: 'gone'; readonly slot: number; readonly why: string };
 
 export interface LoopSetting {
-  readonly epoll: number;
   /** An eventfd: there are messages. */
   readonly wake: number;
   /** Rows of all peers, see counters.ts. */
@@ -89,6 +95,7 @@ const { EAGAIN, EINTR } = constants.errno;
 export class PacketLoop {
   readonly #setting: LoopSetting;
   readonly #forwarding: Forwarding;
+  readonly #epoll = openEpoll();
   readonly #fds = new Int32Array(MAX_PEERS).fill(-1);
   /** Turns of one read that are left. */
   readonly #quietTurns = new Uint8Array(MAX_PEERS);
@@ -103,7 +110,7 @@ export class PacketLoop {
   constructor(setting: LoopSetting) {
     this.#setting = setting;
     this.#forwarding = new Forwarding(setting.counters);
-    addToEpoll(setting.epoll, { fd: setting.wake, events: EPOLLIN, token: WAKE_TOKEN });
+    addToEpoll(this.#epoll, { fd: setting.wake, events: EPOLLIN, token: WAKE_TOKEN });
   }
 
   /** Returns once it is told to end. */
@@ -111,7 +118,7 @@ export class PacketLoop {
     const events = epollBuffer(MAX_EVENTS);
     this.#report({ type: 'ready' });
     while (!this.#isEnding) {
-      const count = this.#wait(this.#setting.epoll, events, MAX_EVENTS, -1);
+      const count = this.#wait(this.#epoll, events, MAX_EVENTS, -1);
       for (let i = 0; i < count; i += 1) {
         const slot = tokenAt(events, i);
         if (slot === WAKE_TOKEN) this.#serveMessages();
@@ -160,7 +167,7 @@ export class PacketLoop {
   #readFailed(slot: number, fd: number): void {
     const errno = lastErrno();
     if (errno === EAGAIN || errno === EINTR) return;
-    removeFromEpoll(this.#setting.epoll, fd);
+    removeFromEpoll(this.#epoll, fd);
     this.#report({ type: 'gone', slot, why: errnoName(errno) });
   }
 
@@ -169,7 +176,7 @@ export class PacketLoop {
     for (;;) {
       const received = receiveMessageOnPort(this.#setting.port);
       if (!received) return;
-      // At the boundary: packet-thread.ts alone sends here.
+      // At the boundary: the control thread alone sends here.
       this.#serve(received.message as LoopMessage);
     }
   }
@@ -195,7 +202,7 @@ export class PacketLoop {
         this.#isEnding = true;
         for (const fd of this.#fds) if (fd >= 0) closeSync(fd);
         this.#fds.fill(-1);
-        closeSync(this.#setting.epoll);
+        closeSync(this.#epoll);
         return;
       case 'firewall':
         this.#forwarding.setNetworks(message.networks);
@@ -205,7 +212,7 @@ export class PacketLoop {
 
   #listenTo(slot: number): void {
     const fd = this.#fds[slot] as number;
-    addToEpoll(this.#setting.epoll, { fd, events: EPOLLIN, token: slot });
+    addToEpoll(this.#epoll, { fd, events: EPOLLIN, token: slot });
   }
 
   #detach(slot: number): void {
@@ -213,7 +220,7 @@ export class PacketLoop {
     this.#fds[slot] = -1;
     this.#forwarding.detach(slot);
     // By hand: init keeps the same open file, so closing alone would leave it in the set.
-    removeFromEpoll(this.#setting.epoll, fd);
+    removeFromEpoll(this.#epoll, fd);
     closeSync(fd);
     this.#report({ type: 'detached', slot });
   }

@@ -22,8 +22,9 @@ import { DenialsFile } from './denials-file.ts';
 import { HostTun } from './host-tun.ts';
 import { InitWatch } from './init-watch.ts';
 import { type OpenLedger, openLedger } from './ledger.ts';
-import type { LoopReport } from './packet-loop.ts';
-import { PacketThread } from './packet-thread.ts';
+import { LoopThread } from './loop-thread.ts';
+import type { LoopMessage, LoopReport } from './packet-loop.ts';
+import type { PacketWorkerData } from './packet-worker.ts';
 import { type AttachRequest, ROUTER_PROTOCOL, type RouterAbout } from './protocol.ts';
 import { Router } from './router.ts';
 import { offloadAll, type SelfTest, selfTest } from './self-test.ts';
@@ -54,6 +55,8 @@ const FETCH_DEADLINE_MS = 5000;
 const HOLD_MS = 2000;
 const UNTRIED: SelfTest = { mode: 'plain', reason: 'not tried yet' };
 const TOLD_PLAIN: SelfTest = { mode: 'plain', reason: 'the operator says so' };
+
+type PacketThread = LoopThread<LoopMessage, LoopReport>;
 
 export interface PreparedRouter {
   /** Opens the host's device and serves. */
@@ -88,10 +91,10 @@ export class RouterProcess {
     };
     const opened = openLedger(setting.ledger);
     let hear: (report: LoopReport) => void = () => {};
-    const thread = new PacketThread(opened.place, (report) => hear(report));
-    // Without it there is no router: ends the process, and the emperor starts another.
-    thread.onFailure((error) => {
-      throw error;
+    const thread: PacketThread = new LoopThread({
+      worker: 'packet-worker',
+      dataOf: (wake): PacketWorkerData => ({ wake, ledger: opened.place }),
+      onReport: (report) => hear(report),
     });
     await thread.ready;
     const listen = (listener: typeof hear) => {

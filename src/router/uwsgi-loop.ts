@@ -340,7 +340,7 @@ export class UwsgiLoop {
     for (;;) {
       const received = receiveMessageOnPort(this.#setting.port);
       if (!received) return;
-      // At the boundary: uwsgi-router.ts alone sends here.
+      // At the boundary: the control thread alone sends here.
       const message = received.message as UwsgiLoopMessage;
       if (message.type === 'end') {
         this.#hasEnded = true;

@@ -6,12 +6,11 @@
  * becomes another user. Where others shall connect, a wider mode and the rights of the directory say who.
  */
 import { closeSync, lstatSync, rmSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import { type Chains, CLOSED } from '../firewall/chain.ts';
 import type { Cidr } from '../firewall/prefix.ts';
-import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
 import { listenUnix } from '../linux/unix-socket.ts';
 import { type CountedChains, countChains } from './gates.ts';
+import { LoopThread } from './loop-thread.ts';
 import { type AddressOwner, Claims } from './uwsgi-claims.ts';
 import {
   clientStats,
@@ -24,12 +23,6 @@ import type { UwsgiLoopMessage, UwsgiLoopReport } from './uwsgi-loop.ts';
 import type { UwsgiWorkerData } from './uwsgi-worker.ts';
 
 const DEFAULT_SOCKET_MODE = 0o600;
-
-/** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
-const WORKER = new URL(
-  import.meta.url.endsWith('.ts') ? '../../dist/router/uwsgi-worker.js' : './uwsgi-worker.js',
-  import.meta.url,
-);
 
 export interface UwsgiRouterSetting {
   /** As createPlainTun() makes it. It stays the caller's: to be closed after close(). */
@@ -46,8 +39,6 @@ export interface UwsgiRouterSetting {
   readonly onOwner?: (owner: AddressOwner) => void;
   /** The device was removed; no packet comes from it any more. `why` is an errno's name. */
   readonly onDeviceGone?: (why: string) => void;
-  /** The thread failed, which is a bug. If not given, the error ends the process. */
-  readonly onFailure?: (error: unknown) => void;
 }
 
 export interface UwsgiStats {
@@ -84,12 +75,9 @@ class RunningUwsgiRouter implements UwsgiRouter {
   readonly #setting: UwsgiRouterSetting;
   readonly #listener: number;
   readonly #inode: number;
-  readonly #wake: number;
-  readonly #worker: Worker;
-  readonly #ended: Promise<void>;
+  readonly #thread: LoopThread<UwsgiLoopMessage, UwsgiLoopReport>;
   readonly #counters = sharedCounters();
   readonly #applied = new Map<number, () => void>();
-  readonly #onExit: () => void;
   /** As the thread's own, until it is told of others. */
   #counted = countChains(CLOSED);
   #version = 0;
@@ -102,23 +90,18 @@ class RunningUwsgiRouter implements UwsgiRouter {
       passesCredentials: true,
     });
     this.#inode = lstatSync(setting.socketPath).ino;
-    this.#wake = openEventfd();
-    const workerData: UwsgiWorkerData = {
-      device: setting.device,
-      listener: this.#listener,
-      wake: this.#wake,
-      network: setting.network,
-      owners: setting.owners ?? [],
-      counters: this.#counters,
-    };
-    // Its descriptors do not come from node:fs, so Node has nothing to warn of when it closes them.
-    this.#worker = new Worker(WORKER, { workerData, execArgv: [], trackUnmanagedFds: false });
-    this.#worker.on('message', (report: UwsgiLoopReport) => this.#hear(report));
-    this.#worker.on('error', (error) => this.#fail(error));
-    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
-    // A worker that blocks in epoll_wait would keep process.exit waiting for ever.
-    this.#onExit = () => this.#tell({ type: 'end' });
-    process.once('exit', this.#onExit);
+    this.#thread = new LoopThread({
+      worker: 'uwsgi-worker',
+      dataOf: (wake): UwsgiWorkerData => ({
+        device: setting.device,
+        listener: this.#listener,
+        wake,
+        network: setting.network,
+        owners: setting.owners ?? [],
+        counters: this.#counters,
+      }),
+      onReport: (report) => this.#hear(report),
+    });
   }
 
   async setChains(chains: Chains): Promise<void> {
@@ -128,8 +111,8 @@ class RunningUwsgiRouter implements UwsgiRouter {
     this.#counted = countChains(chains);
     const applied = new Promise<void>((resolve) => this.#applied.set(version, resolve));
     const denials = { in: this.#counted.in.denials, out: this.#counted.out.denials };
-    this.#tell({ type: 'chains', version, chains, denials });
-    await Promise.race([applied, this.#ended]);
+    this.#thread.tell({ type: 'chains', version, chains, denials });
+    await Promise.race([applied, this.#thread.ended]);
   }
 
   get counted(): CountedChains {
@@ -147,12 +130,9 @@ class RunningUwsgiRouter implements UwsgiRouter {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    process.removeListener('exit', this.#onExit);
     this.#removeSocket();
-    this.#tell({ type: 'end' });
-    await this.#ended;
+    await this.#thread.end();
     closeSync(this.#listener);
-    closeSync(this.#wake);
   }
 
   /** Unless another router has taken its place. */
@@ -160,11 +140,6 @@ class RunningUwsgiRouter implements UwsgiRouter {
     const { socketPath } = this.#setting;
     const found = lstatSync(socketPath, { throwIfNoEntry: false });
     if (found?.ino === this.#inode) rmSync(socketPath, { force: true });
-  }
-
-  #tell(message: UwsgiLoopMessage): void {
-    this.#worker.postMessage(message);
-    signalEventfd(this.#wake);
   }
 
   #hear(report: UwsgiLoopReport): void {
@@ -179,11 +154,5 @@ class RunningUwsgiRouter implements UwsgiRouter {
       case 'device-gone':
         this.#setting.onDeviceGone?.(report.why);
     }
-  }
-
-  #fail(error: unknown): void {
-    const { onFailure } = this.#setting;
-    if (!onFailure) throw error;
-    onFailure(error);
   }
 }

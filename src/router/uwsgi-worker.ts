@@ -1,4 +1,4 @@
-/** The thread that serves uWSGI's vassals: what uwsgi-router.ts starts. */
+/** The thread that serves uWSGI's vassals. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { UwsgiLoop, type UwsgiLoopSetting } from './uwsgi-loop.ts';
 
@@ -6,5 +6,5 @@ import { UwsgiLoop, type UwsgiLoopSetting } from './uwsgi-loop.ts';
 export type UwsgiWorkerData = Omit<UwsgiLoopSetting, 'port'>;
 
 if (!parentPort) throw new Error('uwsgi-worker.ts is no program');
-// At the boundary: uwsgi-router.ts is the only one who starts this file.
+// At the boundary: loop-thread.ts is the only one who starts this file.
 new UwsgiLoop({ ...(workerData as UwsgiWorkerData), port: parentPort }).run();
