@@ -1,4 +1,5 @@
-// npm run build: TypeScript to dist/, the C program and its system call filter to build/native/.
+// npm run build: TypeScript to dist/, the command line in one piece to build/program/, the C program and its system call
+// filter to build/native/.
 // Node built-ins only. Does what is stale by the content of its inputs, and nothing when all is current.
 //
 // node scripts/build.mjs [--sanitize]    --sanitize: also build/native/emperor-init-asan, for the tests
@@ -23,6 +24,7 @@ const NATIVE = join(ROOT, 'src/jail/native');
 const DIST = join(ROOT, 'dist');
 const BUILD = join(ROOT, 'build');
 const OUTPUT = join(BUILD, 'native');
+const PROGRAM = join(BUILD, 'program');
 const STAMPS = join(BUILD, 'stamps');
 const PROFILE = join(NATIVE, 'seccomp-profile.c');
 
@@ -49,13 +51,15 @@ export class BuildError extends Error {}
 const STEPS = [
   {
     name: 'typescript',
-    inputs: () => [
-      ...filesBelow(SOURCES, /\.ts$/),
-      join(ROOT, 'tsconfig.json'),
-      join(ROOT, 'package-lock.json'),
-    ],
+    inputs: typeScriptInputs,
     outputs: [join(DIST, 'cli/main.js')],
     run: compileTypeScript,
+  },
+  {
+    name: 'program',
+    inputs: typeScriptInputs,
+    outputs: [join(PROGRAM, 'main.js')],
+    run: bundleProgram,
   },
   {
     name: 'init',
@@ -141,6 +145,11 @@ function filesBelow(directory, pattern) {
     .sort();
 }
 
+function typeScriptInputs() {
+  const settings = ['tsconfig.json', 'package-lock.json'].map((name) => join(ROOT, name));
+  return [...filesBelow(SOURCES, /\.ts$/), ...settings];
+}
+
 function nativeInputs() {
   return [
     ...filesBelow(NATIVE, /\.[ch]$/).filter((file) => file !== PROFILE),
@@ -164,6 +173,21 @@ function compileTypeScript() {
   replaceTree(fresh, DIST);
   rmSync(fresh, { recursive: true });
   if (!isClean) throw new BuildError('Cannot build: the TypeScript compiler found errors');
+}
+
+/**
+ * Puts the command line and the libraries that it imports into a few files: reading and linking hundreds of modules is
+ * most of what a command costs. What is found at run time by require() stays where it is.
+ */
+function bundleProgram() {
+  const fresh = join(BUILD, 'program.new');
+  rmSync(fresh, { recursive: true, force: true });
+  const args = [join(DIST, 'cli/main.js'), '--dir', fresh, '--platform', 'node'];
+  const bundler = join(ROOT, 'node_modules/.bin/rolldown');
+  const { status, stdout, stderr } = spawnSync(bundler, args, { cwd: ROOT, encoding: 'utf8' });
+  if (status !== 0) throw new BuildError(`Cannot build: the bundler failed\n${stdout}${stderr}`);
+  replaceTree(fresh, PROGRAM);
+  rmSync(fresh, { recursive: true });
 }
 
 function replaceTree(fresh, target) {

@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { DIST } from '../base/checkout.ts';
 import { messageOf } from '../base/errors.ts';
 import { routerCode } from './router-code.ts';
 
@@ -21,7 +22,6 @@ export interface RouterSetting {
 }
 
 /** From the sources (tests) the built program is used: Node 20 cannot run TypeScript. */
-const DIST = join(import.meta.dirname, '../../dist');
 const PROGRAM = join(DIST, 'router/main.js');
 
 /** A router that was started. */

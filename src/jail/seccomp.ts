@@ -1,8 +1,8 @@
 /** The system call filter that native/seccomp-profile.c made at build time. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { NATIVE } from '../base/checkout.ts';
 import { EmperorError, isErrno } from '../base/errors.ts';
-import { NATIVE_DIRECTORY } from './start-launcher.ts';
 
 /** sizeof(struct sock_filter). */
 const INSTRUCTION_BYTES = 8;
@@ -10,7 +10,7 @@ const INSTRUCTION_BYTES = 8;
 const MAX_INSTRUCTIONS = 4096;
 
 /** Returns the filter as struct sock_filter[]; throws `not-supported` if it was not built. */
-export function loadSeccompFilter(nativeDirectory = NATIVE_DIRECTORY): Uint8Array {
+export function loadSeccompFilter(nativeDirectory = NATIVE): Uint8Array {
   const path = join(nativeDirectory, 'seccomp.bpf');
   const filter = readFilter(path);
   const count = filter.length / INSTRUCTION_BYTES;

@@ -17,12 +17,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { NATIVE } from '../base/checkout.ts';
 import { type Clock, delay, systemClock } from '../base/clock.ts';
 import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import { LauncherClient } from './launcher-client.ts';
-
-/** Where `npm run build` puts the C program and the filter; src/jail and dist/jail are equally deep. */
-export const NATIVE_DIRECTORY = join(import.meta.dirname, '../../build/native');
 
 export interface LauncherSetting {
   /** Holds launcher.sock. */
@@ -67,7 +65,7 @@ export function installProgram(setting: {
   readonly stateDirectory: string;
   readonly nativeDirectory?: string;
 }): string {
-  const content = readProgram(join(setting.nativeDirectory ?? NATIVE_DIRECTORY, 'emperor-init'));
+  const content = readProgram(join(setting.nativeDirectory ?? NATIVE, 'emperor-init'));
   const hash = createHash('sha256').update(content).digest('hex').slice(0, 16);
   const directory = join(setting.stateDirectory, 'bin', hash);
   const program = join(directory, 'emperor-init');

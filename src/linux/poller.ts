@@ -8,7 +8,9 @@
  * worker would otherwise keep process.exit waiting for ever.
  */
 import { closeSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { DIST } from '../base/checkout.ts';
 import {
   addToEpoll,
   EPOLLIN,
@@ -22,10 +24,7 @@ import { openEventfd, signalEventfd } from './eventfd.ts';
 const EVENTS = { readable: EPOLLIN, priority: EPOLLPRI } as const;
 
 /** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
-const WORKER = new URL(
-  import.meta.url.endsWith('.ts') ? '../../dist/linux/poller-worker.js' : './poller-worker.js',
-  import.meta.url,
-);
+const WORKER = join(DIST, 'linux/poller-worker.js');
 
 interface Watch {
   readonly fd: number;

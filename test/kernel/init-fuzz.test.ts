@@ -8,9 +8,10 @@ import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { NATIVE } from '../../src/base/checkout.ts';
 import { encodeFrame } from '../../src/jail/frames.ts';
 import { InitClient } from '../../src/jail/init-client.ts';
-import { NATIVE_DIRECTORY, startLauncher } from '../../src/jail/start-launcher.ts';
+import { startLauncher } from '../../src/jail/start-launcher.ts';
 import { TAG, VERB } from '../../src/jail/wire.ts';
 import { forget, launch, logLines, socketOf } from '../support/jail.ts';
 import { type Dice, dice, randomFrame, randomLaunch } from '../support/random-frames.ts';
@@ -28,12 +29,12 @@ const { SIGKILL } = constants.signals;
 let w: World;
 
 beforeAll(async () => {
-  execFileSync(process.execPath, [join(NATIVE_DIRECTORY, '../../scripts/build.mjs'), '--sanitize']);
+  execFileSync(process.execPath, [join(NATIVE, '../../scripts/build.mjs'), '--sanitize']);
   w = await world();
   w.tinyDistro();
   const nativeDirectory = join(w.directory, 'native');
   mkdirSync(nativeDirectory);
-  copyFileSync(join(NATIVE_DIRECTORY, 'emperor-init-asan'), join(nativeDirectory, 'emperor-init'));
+  copyFileSync(join(NATIVE, 'emperor-init-asan'), join(nativeDirectory, 'emperor-init'));
   // The world's own launcher is then the one that runs.
   const { client } = await startLauncher({ ...w.launcherSetting, nativeDirectory });
   client.close();

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NATIVE } from '../../src/base/checkout.ts';
 import { loadSeccompFilter } from '../../src/jail/seccomp.ts';
-import { NATIVE_DIRECTORY } from '../../src/jail/start-launcher.ts';
 import { errnoName } from '../../src/linux/errno.ts';
 import { compileFixture } from '../support/compile.ts';
 
@@ -60,7 +60,7 @@ describe('the system call filter', () => {
     directory = mkdtempSync(join(tmpdir(), 'emperor-seccomp-'));
     const program = join(directory, 'probes-seccomp');
     compileFixture('probes-seccomp', program);
-    const output = execFileSync(program, [join(NATIVE_DIRECTORY, 'seccomp.bpf')], {
+    const output = execFileSync(program, [join(NATIVE, 'seccomp.bpf')], {
       encoding: 'utf8',
     });
     results = new Map(

@@ -6,9 +6,9 @@
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { type ApiServer, startServer } from '../../api/server.ts';
+import { createLog, type FileLog } from '../../base/create-log.ts';
 import { readEnvironment } from '../../base/environment.ts';
 import { messageOf } from '../../base/errors.ts';
-import { createLog, type FileLog } from '../../base/log.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
 import type { EmperorStats, Governor } from '../../emperor/governor.ts';
 import { type RunningEmperor, startEmperor } from '../../emperor/run.ts';

@@ -10,10 +10,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { NATIVE } from '../../base/checkout.ts';
 import { EmperorError, isErrno, messageOf } from '../../base/errors.ts';
 import { VASSAL_OPTIONS } from '../../config/options/vassal.ts';
 import { doorOf } from '../../emperor/doors.ts';
-import { NATIVE_DIRECTORY } from '../../jail/start-launcher.ts';
 import { lookupShell } from '../../linux/accounts.ts';
 import { runTool } from '../../network/run-tool.ts';
 import { type Call, onlyWord, usageError } from '../call.ts';
@@ -56,7 +56,7 @@ async function setupOf(call: Call): Promise<SshSetup> {
     account,
     keys,
     door: doorOf(stats.runDir, vassal),
-    program: join(NATIVE_DIRECTORY, 'emperor-init'),
+    program: join(NATIVE, 'emperor-init'),
     forwardTo: options.flag('forward') ? addresses : [],
   };
 }

@@ -14,12 +14,12 @@ import {
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DIST, NATIVE } from '../../base/checkout.ts';
 import { systemClock } from '../../base/clock.ts';
 import { EmperorError, messageOf } from '../../base/errors.ts';
 import { membershipMount } from '../../cgroup/membership-mount.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
 import { listDistros } from '../../distro/keep.ts';
-import { NATIVE_DIRECTORY } from '../../jail/start-launcher.ts';
 import {
   CAPABILITIES,
   type Capability,
@@ -44,7 +44,7 @@ const UNSHARE_FLAGS: Readonly<Record<Namespace, readonly string[]>> = {
   pid: ['--pid', '--fork'],
 };
 /** From the sources (tests) the built program is used: Node 20 cannot run TypeScript. */
-const TRY_TUN = join(import.meta.dirname, '../../../dist/cli/doctor/try-tun.js');
+const TRY_TUN = join(DIST, 'cli/doctor/try-tun.js');
 const BUILDERS = ['/usr/bin/mmdebstrap', '/usr/sbin/debootstrap'];
 
 export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
@@ -77,7 +77,7 @@ export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
     ptyMax: numberIn('/proc/sys/kernel/pty/max'),
     ptyUsed: numberIn('/proc/sys/kernel/pty/nr'),
     builders: BUILDERS.filter((path) => existsSync(path)),
-    isProgramBuilt: existsSync(join(NATIVE_DIRECTORY, 'emperor-init')),
+    isProgramBuilt: existsSync(join(NATIVE, 'emperor-init')),
     distrosDirectory,
     distros: listDistros(distrosDirectory),
     configErrors,

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createLog } from '../../../src/base/log.ts';
+import { createLog } from '../../../src/base/create-log.ts';
 
 let directory: string;
 let file: string;
