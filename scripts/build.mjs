@@ -17,8 +17,8 @@ import {
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const ROOT = resolve(import.meta.dirname, '..');
 const SELF = fileURLToPath(import.meta.url);
+const ROOT = resolve(SELF, '../..');
 const SOURCES = join(ROOT, 'src');
 const NATIVE = join(ROOT, 'src/jail/native');
 const DIST = join(ROOT, 'dist');

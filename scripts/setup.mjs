@@ -5,9 +5,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { BuildError, build } from './build.mjs';
 
-const ROOT = resolve(import.meta.dirname, '..');
+// An old Node, which has no import.meta.dirname, shall come as far as checkMachine().
+const ROOT = resolve(fileURLToPath(import.meta.url), '../..');
 const OLDEST_NODE = [20, 19];
 
 /** package → a file that shows it is there (several: any of them). */

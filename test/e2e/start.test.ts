@@ -1,6 +1,6 @@
 /** The first minute of a newcomer: `npm start` in the checkout, and the samples do what they say. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, readdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
@@ -86,6 +86,16 @@ describe('npm start', () => {
 });
 
 describe('the samples', () => {
+  test.each(['emperor', ...SAMPLES.map((name) => `vassals/${name}`)])(
+    '%s.ini is explained line by line: no key, or group of them, without a comment above',
+    (name) => {
+      const groups = readFileSync(join(ROOT, `${name}.ini`), 'utf8').split(/\n\n+/);
+      const withKey = groups.filter((group) => /^\w[\w-]* *=/m.test(group));
+      expect(withKey.filter((group) => !group.startsWith('; '))).toEqual([]);
+      expect(withKey.length).toBeGreaterThan(1);
+    },
+  );
+
   test('are valid', () => {
     const files = SAMPLES.map((name) => `vassals/${name}.ini`);
     const { status, stdout } = spawnSync('bin/emperor', ['check', 'emperor.ini', ...files], {
