@@ -1,26 +1,10 @@
 /** Endings begin a few at a time (docs/decisions/0012-endings-are-paced.md). The jails here are of the test's own. */
 import { beforeEach, expect, test } from 'vitest';
-import { silentLog } from '../../../src/base/log.ts';
-import { Semaphore } from '../../../src/base/semaphore.ts';
-import type { Welcome } from '../../../src/jail/init-client.ts';
 import type { Jail } from '../../../src/vassal/jail.ts';
-import { type Applied, Vassal, type VassalHost } from '../../../src/vassal/vassal.ts';
+import type { Vassal, VassalHost } from '../../../src/vassal/vassal.ts';
 import { ManualClock, settled } from '../../support/manual-clock.ts';
-import { configOf } from '../../support/vassal-config.ts';
+import { appliedOf, vassalHost, vassalIn } from '../../support/vassal-host.ts';
 
-const WELCOME: Welcome = {
-  version: 1,
-  name: '',
-  generation: 1,
-  hash: 'h',
-  bootId: 'b',
-  startTime: 1n,
-  startedAtMs: 0,
-  state: 'running',
-  uid: 200_000,
-  address: null,
-  address6: null,
-};
 const SIGTERM = 15;
 
 let clock: ManualClock;
@@ -34,19 +18,7 @@ beforeEach(() => {
   clock = new ManualClock();
   begun = [];
   ends = new Map();
-  host = {
-    clock,
-    log: silentLog,
-    membership: { isFrozen: () => false } as unknown as VassalHost['membership'],
-    endLimit: new Semaphore(2),
-    backoff: () => ({ firstMs: 500, maxMs: 1000 }),
-    random: () => 0.5,
-    onChange: () => {},
-    commandLine: () => ({ argv: ['x'], env: [], cwd: '/' }),
-    readyOf: () => null,
-    hooks: { hasBefore: () => false, before: async () => {}, after: async () => {} },
-    hookPlace: () => ({ place: { cwd: '/', env: [] }, timeoutMs: 1000 }),
-  } as unknown as VassalHost;
+  host = vassalHost(clock);
 });
 
 /** A vassal that runs a command and ends when the test says so. */
@@ -65,21 +37,7 @@ async function running(name: string): Promise<Vassal> {
       },
     },
   } as unknown as Jail;
-  const vassal = new Vassal(name, host, {
-    applied: null,
-    isHeld: false,
-    heldSha256: null,
-    isFinished: false,
-  });
-  await vassal.adopt(jail, WELCOME, appliedOf(name, {}));
-  vassal.want(appliedOf(name, {}));
-  return vassal;
-}
-
-function appliedOf(name: string, changes: Parameters<typeof configOf>[1]): Applied {
-  const sha256 = JSON.stringify(changes);
-  const config = configOf(name, { command: ['x'], ...changes });
-  return { config, hash: `h${sha256}`, sha256, generation: 1 };
+  return vassalIn(jail, name, host);
 }
 
 const runningOnes = (...names: readonly string[]) => Promise.all(names.map(running));
