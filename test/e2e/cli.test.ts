@@ -136,13 +136,19 @@ describe('a running emperor', () => {
     expect(emperor.cli('plan', '--jail', 'blog').stdout).toMatch(/^ *\d+ pivot/m);
   });
 
-  test('its API answers any client, as docs/panel.md shows', () => {
+  test('M52: its API answers any client, as docs/panel.md shows', () => {
     const socket = join(emperor.directory, 'run/emperor.sock');
     const get = (path: string) =>
       execFileSync('curl', ['-s', '--unix-socket', socket, `http://emperor${path}`], {
         encoding: 'utf8',
       });
     expect(JSON.parse(get('/v1/vassals/blog'))).toMatchObject({ name: 'blog', state: 'running' });
+    expect(JSON.parse(get('/v1/stats'))).toMatchObject({
+      pid: emperor.pid,
+      vassals: { running: emperor.list().length, failed: 0 },
+      launcher: { pid: expect.any(Number) },
+      counters: expect.any(Object),
+    });
     expect(get('/metrics')).toMatch(/^# HELP emperor_/m);
     expect(JSON.parse(get('/v1/vassals/nobody'))).toMatchObject({
       error: { code: 'no-such-vassal' },

@@ -250,7 +250,7 @@ describe('a vassal file', () => {
     });
   });
 
-  test('M40: runs the hooks of the seed as printed, in its own namespaces', () => {
+  test('partly M40: runs the hooks of the seed as printed, in its own namespaces', () => {
     emperor.apply(
       'seed',
       `[uwsgi]

@@ -1,8 +1,9 @@
 /** Distros as an operator keeps them and a customer chooses them. */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { BOOKWORM, TestEmperor } from '../support/emperor.ts';
 
 let emperor: TestEmperor;
@@ -16,6 +17,8 @@ beforeAll(async () => {
   mkdirSync(distros);
   for (const name of ['bookworm', 'other']) {
     execFileSync('cp', ['-a', join(BOOKWORM, 'bookworm'), join(distros, name)]);
+    const program = `#!/bin/sh\necho version of ${name}\n`;
+    writeFileSync(join(distros, name, 'usr/bin/language'), program, { mode: 0o755 });
   }
   unlinkSync(join(distros, 'other/usr/lib/os-release'));
   writeFileSync(
@@ -36,14 +39,30 @@ test('M24: a customer changes the distro by one line', () => {
   expect(osRelease('mover')).toMatch(/The other one/);
 });
 
-test('partly M34: what an operator changes in a distro is seen by its vassals at once, and by no other', () => {
+test('M2: vassals side by side have each the version of a program that their distro has', () => {
   emperor.apply('steady', file('bookworm'));
-  appendFileSync(join(distros, 'other/usr/lib/os-release'), 'BUILD_ID=updated\n');
-  expect(osRelease('mover')).toMatch(/updated/);
-  expect(osRelease('steady')).not.toMatch(/updated/);
+  const version = (name: string) => emperor.cli('exec', name, '--', 'language').stdout;
+  expect([version('mover'), version('steady')]).toEqual([
+    'version of other\n',
+    'version of bookworm\n',
+  ]);
 });
 
-test('M25: the distro is read-only for the tenant, and cannot be made writable', () => {
+test('M34: what is upgraded in a distro its vassals have at once, as they are, and those of another never', () => {
+  const before = ['mover', 'steady'].map(status);
+  // As dpkg does: a new file is renamed over the old one.
+  const upgrade = (path: string, text: string) => {
+    writeFileSync(join(distros, 'other', `${path}.dpkg-new`), text);
+    renameSync(join(distros, 'other', `${path}.dpkg-new`), join(distros, 'other', path));
+  };
+  upgrade('usr/lib/os-release', 'ID=other\nPRETTY_NAME="The other one"\nBUILD_ID=updated\n');
+  expect(osRelease('mover')).toMatch(/updated/);
+  expect(osRelease('steady')).not.toMatch(/updated/);
+  const lives = ({ pid, generation, processes }: VassalStatus) => ({ pid, generation, processes });
+  expect(['mover', 'steady'].map(status).map(lives)).toEqual(before.map(lives));
+});
+
+test('partly M25: the distro is read-only for the tenant, and cannot be made writable', () => {
   const shell = (script: string) => emperor.cli('exec', 'mover', '--', 'sh', '-c', script);
   expect(shell('touch /x 2>&1')).toMatchObject({
     status: 1,

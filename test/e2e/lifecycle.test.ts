@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
-import { allPids, isAlive } from '../support/proc.ts';
+import { allPids, isAlive, signal } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);
@@ -280,9 +280,9 @@ describe('a vassal', () => {
 
   test('begins to start once no more than start-limit are being started', async () => {
     const names = ['first', 'second', 'third'];
-    const launcher = emperor.stats().launcher.pid ?? 0;
+    const launcher = emperor.stats().launcher.pid;
     const begun = () => readdirSync(join(emperor.directory, 'run/vassals'));
-    process.kill(launcher, 'SIGSTOP');
+    signal(launcher, 'SIGSTOP');
     try {
       for (const name of names) emperor.write(name, '[vassal]\n');
       await until('all are to start', () =>
@@ -294,7 +294,7 @@ describe('a vassal', () => {
       emperor.rescan();
       expect(begun()).toHaveLength(1);
     } finally {
-      process.kill(launcher, 'SIGCONT');
+      signal(launcher, 'SIGCONT');
     }
     for (const name of names) emperor.wait(name, 'running');
     for (const name of names) await expectGone(name, []);

@@ -121,7 +121,7 @@ test('`ready = path` waits for a file inside, whatever the host has', () => {
   emperor.wait('path', 'ready', '5s');
 });
 
-test('a command that falls silent is restarted, with the reason; one that speaks is not, nor one that is frozen', async () => {
+test('M50: a command that falls silent is restarted, with the reason; one that speaks is not, nor one that is frozen', async () => {
   talker('watched', 'watchdog = 1s', 'ready = notify');
   talker('lively', 'watchdog = 1s');
   say('lively', 'WATCHDOG=1');

@@ -15,8 +15,10 @@ import { describe, expect, test } from 'vitest';
 import type { NamespaceName } from '../../src/jail/wire.ts';
 import { forgetFailed, launch, logLines, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { childrenOf, commandOf, signal } from '../support/proc.ts';
+import { makeTinyDistro } from '../support/tiny-distro.ts';
 import { until } from '../support/wait.ts';
-import type { World } from '../support/world.ts';
+import { type World, world } from '../support/world.ts';
 
 const { errno } = constants;
 const ALL: readonly NamespaceName[] = ['fs', 'ipc', 'uts', 'net', 'pid'];
@@ -48,8 +50,8 @@ async function expectAttempts(expected: Readonly<Record<string, string | number>
 const linkOf = (pid: number, namespace: Selectable) =>
   readlinkSync(`/proc/${pid}/ns/${FILE[namespace]}`);
 
-describe('the root directory', () => {
-  test('M25: is a read-only mount of the distro that no tenant can make writable', async () => {
+describe('M25: the root directory is a read-only mount of the distro', () => {
+  test('that no tenant can change or make writable', async () => {
     await expectAttempts({
       'create-in-root': errno.EROFS,
       'create-in-bin': errno.EROFS,
@@ -63,7 +65,24 @@ describe('the root directory', () => {
     expect(existsSync(join(w.tinyDistro(), 'etc/os-release'))).toBe(true);
   });
 
-  test('M26: was pivoted to, and no way leads to the old one', async () => {
+  test('which leaves nothing writable where a directory of the distro has a mount of its own', async () => {
+    const elsewhere = await world();
+    const nested = join(elsewhere.tinyDistro(), 'srv');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'tmpfs', nested]);
+    try {
+      const jail = await launch(elsewhere, elsewhere.plan('nested'));
+      const seen = await jail.look('/srv');
+      expect(seen.get('write /srv')).toEqual([`errno ${errno.EROFS}`]);
+      await jail.stop();
+    } finally {
+      execFileSync('umount', ['--lazy', nested]);
+      await elsewhere.close();
+    }
+  });
+});
+
+describe('M26: the root of the host', () => {
+  test('is out of reach for the tenant, whatever it tries', async () => {
     await expectAttempts({
       'proc-1-root': errno.EACCES,
       'proc-1-cwd': errno.EACCES,
@@ -77,7 +96,7 @@ describe('the root directory', () => {
     });
   });
 
-  test('M26: whoever enters its mount namespace stands in its distro, and finds no way to the host', async () => {
+  test('is not seen by who enters the mount namespace either: there is the distro, so it is no chroot', async () => {
     const jail = await vassal();
     const enter = ['--mount', `--target=${jail.pid}`, '/bin/looks'];
     const seen = execFileSync('nsenter', enter, { encoding: 'utf8' }).split('\n');
@@ -85,7 +104,7 @@ describe('the root directory', () => {
     expect(roots.toSorted()).toEqual(readdirSync(w.tinyDistro()).toSorted());
   });
 
-  test('M26: holds no mount of the host, in the table of mounts either', async () => {
+  test('has none of its mounts in the table of mounts', async () => {
     const jail = await vassal();
     const table = readFileSync(`/proc/${jail.pid}/mountinfo`, 'utf8').trim().split('\n');
     const types = table.map((line) => / - (\S+)/.exec(line)?.[1]);
@@ -95,19 +114,22 @@ describe('the root directory', () => {
     // Nothing is shared with, or follows, any other mount.
     for (const line of table) expect(line).not.toMatch(/ (shared|master):\d+/);
   });
+});
 
-  test('M23, M24: is of whichever distro the plan names', async () => {
-    const { makeTinyDistro } = await import('../support/tiny-distro.ts');
-    const distro = makeTinyDistro(join(w.paths.distros, 'other'));
-    writeFileSync(join(distro, 'only-here'), '');
-    expect((await (await vassal({ distro })).look()).get('root')).toContain('only-here');
-    expect((await (await vassal()).look()).get('root')).not.toContain('only-here');
-  });
+test('partly M23, partly M24: the root directory is that of whichever distro the plan names', async () => {
+  const distro = makeTinyDistro(join(w.paths.distros, 'other'));
+  writeFileSync(join(distro, 'only-here'), '');
+  expect((await (await vassal({ distro })).look()).get('root')).toContain('only-here');
+  expect((await (await vassal()).look()).get('root')).not.toContain('only-here');
 });
 
 describe('the directories of its own', () => {
   test('M27: /proc is fresh, shows its processes only, and hides the host’s secrets', async () => {
-    const found = await attempts(await vassal());
+    const jail = await vassal();
+    await jail.start(['/bin/forever']);
+    const pids = readdirSync(`/proc/${jail.pid}/root/proc`).filter((name) => /^\d+$/.test(name));
+    expect(pids.toSorted()).toEqual(['1', '2']);
+    const found = await attempts(jail);
     for (const path of ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/proc/interrupts']) {
       expect([path, found.get(path)]).toEqual([path, expect.stringMatching(/^(empty|2|13)$/)]);
     }
@@ -174,8 +196,8 @@ describe('the directories of its own', () => {
   });
 });
 
-describe('namespaces', () => {
-  test('M35: all five are the vassal’s own, unlike the host’s and any other vassal’s', async () => {
+describe('M35: of the namespaces', () => {
+  test('all five are the vassal’s own, unlike the host’s and any other vassal’s', async () => {
     const [one, other] = [await vassal(), await vassal()];
     for (const name of ALL as readonly Selectable[]) {
       const three = [linkOf(one.pid, name), linkOf(other.pid, name), linkOf(w.launcherPid(), name)];
@@ -184,7 +206,7 @@ describe('namespaces', () => {
   });
 
   test.each(ALL as readonly Selectable[])(
-    'M35: without %s in the list that one is shared, and no other',
+    'the one that is left out of the list, %s, is shared, and no other',
     async (left) => {
       const jail = await vassal({ namespaces: ALL.filter((name) => name !== left) });
       await jail.start(left === 'fs' ? ['sleep', '1000'] : ['/bin/forever']);
@@ -197,7 +219,7 @@ describe('namespaces', () => {
     },
   );
 
-  test('M35: with none in the list a process still has its uid, its cgroup and no privilege', async () => {
+  test('none may be in the list: a process still has its uid, its cgroup and no privilege', async () => {
     const jail = await vassal({ namespaces: [] });
     await jail.start(['sleep', '1000']);
     const [pid = 0] = await until('it runs', () => {
@@ -209,8 +231,10 @@ describe('namespaces', () => {
     expect(status).toMatch(/^CapBnd:\t0+$/m);
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);
   });
+});
 
-  test('without pid, a stop ends daemons too, and nothing of the host', async () => {
+describe('a namespace', () => {
+  test('of processes that is left out: a stop ends daemons too, and nothing of the host', async () => {
     const jail = await vassal({ namespaces: ['fs', 'ipc', 'uts', 'net'] });
     await jail.run(['/bin/forks-twice']);
     await until('the daemon runs', () => w.logOf(jail.plan.name).includes('daemon'));
@@ -218,7 +242,7 @@ describe('namespaces', () => {
     expect(exit.status).toBe(0);
   });
 
-  test('without pid, a hook that fails leaves none of its processes', async () => {
+  test('of processes that is left out: a hook that fails leaves none of its processes', async () => {
     const name = freshName();
     const plan = w.plan(name, {
       namespaces: ['fs', 'ipc', 'uts', 'net'],
@@ -229,7 +253,7 @@ describe('namespaces', () => {
     await forgetFailed(w, name);
   });
 
-  test('M36, partly M10: ipc is empty, and what is made inside is not seen outside', async () => {
+  test('M36, partly M10: of ipc is empty, and what is made inside is not seen outside', async () => {
     await expectAttempts({ 'ipc-before': 0, shm: 'ok', sem: 'ok', msg: 'ok', mq: 'ok' });
     for (const kind of ['shm', 'sem', 'msg']) {
       const lines = readFileSync(`/proc/sysvipc/${kind}`, 'utf8').trim().split('\n');
@@ -238,7 +262,7 @@ describe('namespaces', () => {
     expect(await attempts(await vassal())).toContainEqual(['ipc-before', '0']);
   });
 
-  test('M37: a hostname set by a hook is set inside only, and not by the tenant', async () => {
+  test('M37: of host names: one that a hook sets is set inside only, and none by the tenant', async () => {
     const before = execFileSync('hostname', { encoding: 'utf8' });
     const jail = await vassal({ hooks: ['hostname foobar'] });
     expect((await jail.look()).get('hostname')).toEqual(['foobar']);
@@ -246,7 +270,7 @@ describe('namespaces', () => {
     await expectAttempts({ sethostname: errno.EPERM });
   });
 
-  test('M38: the network is lo alone, which is up, and leads nowhere', async () => {
+  test('M38: of the network has lo alone, which is up, and leads nowhere', async () => {
     await expectAttempts({
       'connect-127.0.0.1': 'ok',
       'connect-::1': 'ok',
@@ -255,23 +279,28 @@ describe('namespaces', () => {
     });
   });
 
-  test('M39, partly M7: only its own processes are seen, and with PID 1 all of them end', async () => {
+  test('M39, partly M7: of processes shows its own only; PID 1 reaps orphans, and all of them end with it', async () => {
     const jail = await vassal();
+    const pids = () =>
+      readdirSync(`/proc/${jail.pid}/root/proc`).filter((name) => /^\d+$/.test(name));
     await jail.start(['/bin/ignores-sigterm']);
     await jail.run(['/bin/forks-twice']);
     await until('the daemon runs', () => w.logOf(jail.plan.name).includes('daemon'));
-    const pids = readdirSync(`/proc/${jail.pid}/root/proc`).filter((name) => /^\d+$/.test(name));
-    const [, ...others] = pids.map(Number).sort((a, b) => a - b);
-    expect(pids).toContain('1');
-    expect(others).toHaveLength(2);
+    expect(readFileSync(`/proc/${jail.pid}/root/proc/1/comm`, 'utf8')).toBe('init\n');
+    await until('it, the command and PID 1 are left', () => pids().length === 3);
+    const daemon = childrenOf(jail.pid)
+      .map(Number)
+      .find((pid) => /twice/.test(commandOf(pid)));
+    signal(daemon, 'SIGKILL');
+    await until('nothing is left of it', () => pids().length === 2);
     process.kill(jail.pid, 'SIGKILL');
     await jail.ended;
     await until('all have ended', () => !w.membership.isPopulated(jail.plan.name));
   });
 });
 
-describe('hooks', () => {
-  test('M40: run in order, as root, in the new namespaces, before privileges are dropped', async () => {
+describe('M40: hooks', () => {
+  test('run in order, as root, in the new namespaces, before privileges are dropped', async () => {
     const jail = await vassal({
       hooks: [
         'echo one; id -u',
@@ -286,7 +315,7 @@ describe('hooks', () => {
     expect((await jail.look()).get('net')?.join('\n')).toContain('hook0:');
   });
 
-  test('M40: one that fails is the last, and nothing of the tenant has run', async () => {
+  test('end with the one that fails, and nothing of the tenant has run', async () => {
     const plan = w.plan(freshName(), { hooks: ['echo one', 'echo two; false', 'echo three'] });
     await expect(launch(w, plan)).rejects.toMatchObject({ code: 'jail-failed' });
     const texts = logLines(w.logOf(plan.name)).map(({ text }) => text);
@@ -294,7 +323,7 @@ describe('hooks', () => {
     await forgetFailed(w, plan.name);
   });
 
-  test('M40: their output may be large, and costs no memory', async () => {
+  test('may say a lot, and hold nobody up by it', async () => {
     const jail = await vassal({ hooks: ['head -c 3000000 /dev/zero | tr "\\0" "\\n"'] });
     expect((await jail.init.hello()).state).toBe('running');
   });

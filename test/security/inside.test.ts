@@ -284,17 +284,17 @@ describe('sizes', () => {
 });
 
 describe('neighbours', () => {
-  test('share no abstract socket, no shared memory, no queue, no terminal', () => {
+  test('M10: share no shared memory, semaphore or queue of either kind, no abstract socket, no terminal', () => {
     const hold = [
       's = socket.socket(socket.AF_UNIX); s.bind("\\0canary"); s.listen()',
       'open("/dev/shm/canary", "w"); open("/dev/mqueue/canary", "w"); open("/run/canary", "w")',
       'm = os.open("/dev/ptmx", os.O_RDWR)',
-      'libc.shmget(0x5eed, 4096, 0o1666)',
+      'libc.shmget(0x5eed, 4096, 0o1666); libc.semget(0x5eed, 1, 0o1666); libc.msgget(0x5eed, 0o1666)',
     ];
     const look = [
       'print(told(socket.socket(socket.AF_UNIX).connect, "\\0canary"))',
       'print(*(os.path.exists(f) for f in ("/dev/shm/canary", "/dev/mqueue/canary", "/run/canary", "/dev/pts/0")))',
-      'print(libc.shmget(0x5eed, 4096, 0) >= 0)',
+      'print(*(told(*call) for call in ((libc.shmget, 0x5eed, 4096, 0), (libc.semget, 0x5eed, 0, 0), (libc.msgget, 0x5eed, 0))))',
     ];
     emperor.apply(
       'holder',
@@ -305,22 +305,36 @@ describe('neighbours', () => {
     chmodSync(script, 0o644);
     emperor.cli('restart', 'holder');
     return until('the holder holds', () => emperor.log('holder').includes('holds')).then(() => {
-      expect(python('holder', ...look)).toBe('ok\nTrue True True True\nTrue\n');
-      expect(python('shop', ...look)).toBe('ECONNREFUSED\nFalse False False False\nFalse\n');
+      expect(python('holder', ...look)).toBe('ok\nTrue True True True\nok ok ok\n');
+      expect(python('shop', ...look)).toBe(
+        'ECONNREFUSED\nFalse False False False\nENOENT ENOENT ENOENT\n',
+      );
     });
   });
 
-  test('see neither processes nor homes nor logs of each other', () => {
-    const seen = emperor.cli(
-      'exec',
-      'shop',
-      '--',
-      'sh',
-      '-c',
-      'ls /home /var/log; cat /proc/*/cmdline',
-    ).stdout;
-    expect(seen).toContain('shop');
-    expect(seen).not.toContain('blog');
+  test('M7: see no processes but their own, whose first one is their init', () => {
+    const seen = (name: string) =>
+      emperor.cli('exec', name, '--', 'ps', '-eo', 'pid=,comm=,args=').stdout;
+    expect(seen('blog')).toMatch(/sleep 100000$/m);
+    const [first, ...others] = seen('shop').trimEnd().split('\n');
+    expect(first).toMatch(/^ +1 init /);
+    expect(others.map((line) => line.trim().split(/ +/)[1])).toEqual(['sleep', 'ps']);
+    expect(emperor.cli('exec', 'shop', '--', 'cat', '/proc/1/comm').stdout).toBe('init\n');
+  });
+
+  test('M8: see no files of each other, be it in homes, logs or anywhere else', () => {
+    writeFileSync(join(emperor.directory, 'homes/blog/of-blog'), '', { mode: 0o644 });
+    const find = (name: string) =>
+      emperor
+        .cli('exec', name, '--', 'sh', '-c', 'find / -name "of-b*" -print 2>/dev/null; ls /home')
+        .stdout.split('\n')
+        .filter((line) => line !== '' && !line.startsWith('/proc/'));
+    expect(find('blog')).toEqual(['/home/blog/of-blog', 'blog']);
+    expect(find('shop')).toEqual(['shop']);
+    const log = (name: string) =>
+      emperor.cli('exec', name, '--', 'cat', '/var/log/vassal/current').stdout;
+    expect(log('blog')).toContain('HOME=/home/blog');
+    expect(log('shop')).not.toContain('blog');
   });
 });
 

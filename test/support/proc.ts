@@ -23,6 +23,12 @@ export function childrenOf(pid: number): readonly string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
+/** Signals a process that has to be there; by process.kill() 0 would be everybody in the test's own group. */
+export function signal(pid: number | null | undefined, name: NodeJS.Signals): void {
+  if (!pid) throw new Error(`there is no process to be sent ${name}`);
+  process.kill(pid, name);
+}
+
 /** How often a process has run, whether it gave up the processor by itself or not. */
 export function switchesOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

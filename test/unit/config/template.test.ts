@@ -10,7 +10,7 @@ function expanded(value: string, more = '', changes: Parameters<typeof resolve>[
   return values.find(({ key, value }) => key === 'env' && value.startsWith('X='))?.value.slice(2);
 }
 
-describe('M20 partly: placeholders', () => {
+describe('partly M20: placeholders', () => {
   test.each([
     ['%n', 'blog'],
     ['%p', VASSAL_FILE],
@@ -86,7 +86,7 @@ describe('M20 partly: placeholders', () => {
   });
 });
 
-describe('for and endfor', () => {
+describe('partly M20: for and endfor', () => {
   const env = (text: string, changes: Parameters<typeof resolve>[1] = {}) =>
     resolve(`[vassal]\n${text}`, changes).vassal?.env.map((pair) => pair.join('='));
 

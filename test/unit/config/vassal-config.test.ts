@@ -199,7 +199,7 @@ ${ROUTER}[class small]
     });
   });
 
-  test('M18: may call its section [uwsgi], but not both', () => {
+  test('may call its section [uwsgi], but not both', () => {
     expect(resolve('[uwsgi]\ncommand = x\n').vassal?.command).toEqual(['x']);
     expect(errors('[uwsgi]\n[vassal]\n')).toEqual(['2:1 bad-section']);
   });
@@ -270,7 +270,7 @@ class = small
 });
 
 describe('distro', () => {
-  test('M24: is one line of the file', () => {
+  test('partly M24: is one line of the file', () => {
     expect(vassalOf('distro = trixie\n').distro).toBe('trixie');
   });
 
@@ -369,7 +369,7 @@ env = C=class
   });
 });
 
-describe('M13: the file of a tenant', () => {
+describe('partly M13: the file of a tenant', () => {
   test('runs as its owner, whatever else is said', () => {
     const emperor = emperorOf('vassal-set = uid=4000\nfinal gid = 4000\n');
     const { vassal } = resolveTenant('[vassal]\ncommand = x\n', { emperor });
