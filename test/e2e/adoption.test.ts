@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
-import { allPids, commandOf, isAlive } from '../support/proc.ts';
+import { allPids, commandOf, isAlive, signal } from '../support/proc.ts';
 import { readIfThere } from '../support/remains.ts';
 
 let emperor: TestEmperor;
@@ -66,7 +66,7 @@ describe('the next emperor', () => {
     emperor.apply('mortal', SLEEP);
     const [command] = status('mortal').processes;
     await emperor.signal('SIGKILL');
-    process.kill(command?.pid ?? 0, 'SIGTERM');
+    signal(command?.pid, 'SIGTERM');
     await until('the command ends', () => !isAlive(command?.pid ?? 0));
     await emperor.start();
     emperor.wait('mortal', 'running');
@@ -79,7 +79,7 @@ describe('the next emperor', () => {
     emperor.apply('fragile', SLEEP);
     const { pid } = status('fragile');
     await emperor.signal('SIGKILL');
-    process.kill(pid ?? 0, 'SIGKILL');
+    signal(pid, 'SIGKILL');
     await until('init ends', () => !isAlive(pid ?? 0));
     await emperor.start();
     emperor.wait('fragile', 'running');
@@ -159,7 +159,7 @@ describe('the next emperor', () => {
     const launcher = emperor.stats().launcher.pid ?? 0;
     await emperor.signal('SIGTERM');
     const program = readlinkSync(`/proc/${launcher}/exe`);
-    process.kill(launcher, 'SIGKILL');
+    signal(launcher, 'SIGKILL');
     await until('the launcher ends', () => !isAlive(launcher));
     const other = join(emperor.directory, 'emperor-init');
     copyFileSync(program, other);
@@ -177,7 +177,7 @@ describe('the next emperor', () => {
     emperor.apply('old', SLEEP);
     const { pid } = status('old');
     const launcher = emperor.stats().launcher.pid ?? 0;
-    process.kill(launcher, 'SIGKILL');
+    signal(launcher, 'SIGKILL');
     await until('a new launcher', () => {
       const { pid: now } = emperor.stats().launcher;
       return now !== null && now !== launcher;
@@ -308,7 +308,7 @@ describe('an emperor that was killed at an awkward moment', () => {
     await emperor.signal('SIGKILL');
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     const [command] = payloadPids('once');
-    process.kill(command ?? 0, 'SIGKILL');
+    signal(command, 'SIGKILL');
     await until('the command ends', () => payloadPids('once').length === 0);
     writeDown('once', { finishedInBoot: bootId });
     await emperor.start();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
-import { isAlive } from '../support/proc.ts';
+import { isAlive, signal } from '../support/proc.ts';
 import { readIfThere } from '../support/remains.ts';
 
 const FORKS = `[vassal]
@@ -58,7 +58,7 @@ describe.each([
     const before = ['blog', 'iced'].map((name) => status(name).pid);
     const killed = status('dies').pid;
     await emperor.signal('SIGKILL');
-    process.kill(killed ?? 0, 'SIGKILL');
+    signal(killed, 'SIGKILL');
     await emperor.start();
     expect(['blog', 'iced'].map((name) => status(name).pid)).toEqual(before);
     expect(status('iced').state).toBe('frozen');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { PlannedChange } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
-import { commandOf, isAlive } from '../support/proc.ts';
+import { commandOf, isAlive, signal } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);
@@ -97,7 +97,7 @@ test('one that fails is started again ever later, harms nobody, and says why', a
 test('one that is killed comes back, and the command does not notice', async () => {
   apply('mortal', 'command = sleep 1000', 'attach-daemon = sleep 1001');
   const before = await running('mortal', 'command', 'sleep');
-  process.kill(before.sleep ?? 0, 'SIGKILL');
+  signal(before.sleep, 'SIGKILL');
   await until('another', () => ![before.sleep, undefined].includes(pidsOf('mortal').sleep));
   expect(pidsOf('mortal').command).toBe(before.command);
 });
@@ -105,7 +105,7 @@ test('one that is killed comes back, and the command does not notice', async () 
 test('a control daemon takes the command with it, which is started again', async () => {
   apply('ruled', 'command = sleep 1000', 'attach-daemon2 = cmd=sleep 1001,control=1');
   const before = await running('ruled', 'command', 'sleep');
-  process.kill(before.sleep ?? 0, 'SIGKILL');
+  signal(before.sleep, 'SIGKILL');
   await until('a restart', () => status('ruled').restarts === 1);
   await until('another', () => ![before.command, undefined].includes(pidsOf('ruled').command));
   await running('ruled', 'command', 'sleep');
@@ -134,7 +134,7 @@ test('a smart one is found by its pid file, outlives a reload of the command and
   emperor.wait('wise', 'running');
   expect(await running('wise', 'command', 'sh', 'sleep')).toEqual(reloaded);
 
-  process.kill(smartPid ?? 0, 'SIGTERM');
+  signal(smartPid, 'SIGTERM');
   await until('another', () => ![smartPid, undefined].includes(pidsOf('wise').sh));
   await until('it was started twice', () => logged('wise', 'sh').length === 2);
 });
@@ -156,7 +156,7 @@ test('an emperor that was killed finds its daemons, starts none twice, and ends 
   apply('kept', 'command = sleep 1000', 'attach-daemon = sleep 1001', 'attach-daemon = sleep 1002');
   const before = await running('kept', 'command', 'sleep', 'sleep-2');
   await emperor.signal('SIGKILL');
-  process.kill(before.command ?? 0, 'SIGKILL');
+  signal(before.command, 'SIGKILL');
   emperor.write('kept', textOf(['command = sleep 1000', 'attach-daemon = sleep 1002']));
   await emperor.start();
   const after = await running('kept', 'command', 'sleep-2');

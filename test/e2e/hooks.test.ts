@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
+import { signal } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 /** Hooks on the host write here. */
@@ -62,7 +63,7 @@ test('they run in their order, each as who it is for, and those of a life once f
   await until('both lines', () => logged('all').length === 2);
   expect(logged('all')[1]).toMatch(new RegExp(`post-app ${uid} /home/all$`));
 
-  process.kill(status('all').processes[0]?.pid ?? 0, 'SIGKILL');
+  signal(status('all').processes[0]?.pid, 'SIGKILL');
   await until('post-app once more', () => logged('all').length === 4);
   expect(noted()).toHaveLength(3);
 

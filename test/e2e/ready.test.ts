@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
+import { signal } from '../support/proc.ts';
 
 let emperor: TestEmperor;
 let programs: string;
@@ -61,7 +62,7 @@ test('`ready = notify` waits for READY=1 of the command, each time that it is st
   emperor.wait('notify', 'ready', '5s');
 
   inside('notify', 'rm ~/say');
-  process.kill(status('notify').processes[0]?.pid ?? 0, 'SIGKILL');
+  signal(status('notify').processes[0]?.pid, 'SIGKILL');
   await until('it runs again', () => status('notify').restarts === 1);
   expect(status('notify').ready).toBe(false);
   say('notify', 'READY=1');

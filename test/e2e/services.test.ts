@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { copyPrograms } from '../support/host-programs.ts';
+import { signal } from '../support/proc.ts';
 
 const REDIS = 6379;
 const MEMCACHED = 11_211;
@@ -124,7 +125,7 @@ describe('services on the same ports', () => {
 
   test('what is killed in one vassal is not missed in the other', async () => {
     const [mine, theirs] = [pidOf('a', 'redis-server'), pidOf('b', 'redis-server')];
-    process.kill(mine ?? 0, 'SIGKILL');
+    signal(mine, 'SIGKILL');
     await until('it answers again', () => redis('a', 'ping') === 'PONG');
     expect(pidOf('a', 'redis-server')).not.toBe(mine);
     expect(pidOf('b', 'redis-server')).toBe(theirs);
