@@ -124,12 +124,12 @@ test('`ready = path` waits for a file inside, whatever the host has', () => {
 
 test('M50: a command that falls silent is restarted, with the reason; one that speaks is not, nor one that is frozen', async () => {
   talker('watched', 'watchdog = 1s', 'ready = notify');
-  talker('lively', 'watchdog = 1s');
-  say('lively', 'WATCHDOG=1');
+  talker('lively', 'watchdog = 1s', 'ready = notify');
+  say('lively', 'READY=1\nWATCHDOG=1');
+  emperor.wait('lively', 'ready', '5s');
   say('watched', 'READY=1');
   emperor.wait('watched', 'ready', '5s');
   emperor.cli('freeze', 'watched');
-  say('lively', 'WATCHDOG=1');
   const frozen = performance.now();
   await until('more than its time has passed', () => performance.now() - frozen > 1300);
   expect(status('watched')).toMatchObject({ state: 'frozen', restarts: 0 });
