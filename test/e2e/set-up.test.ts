@@ -79,7 +79,8 @@ describe('set-up on another machine', () => {
   test('compiles TypeScript and the C program where neither has been', () => {
     machine.shell('rm -r "$1/dist" "$1/build"', ROOT);
     const { status, output } = setUp();
-    expect([status, output]).toEqual([0, 'build: typescript\nbuild: init\nbuild: seccomp\n']);
+    expect([status, output]).toEqual([0, expect.stringMatching(/^(build: [a-z]+\n)+$/)]);
+    expect(output).toMatch(/^build: typescript\n[^]*build: init\n/);
     expect(machine.run([join(ROOT, 'bin/emperor'), '--version']).output).toMatch(/^\d+\.\d+/);
     const program = join(ROOT, 'build/native/emperor-init');
     const digest = createHash('sha256').update(readFileSync(program)).digest('hex');
