@@ -68,6 +68,8 @@ export class CommandProcess {
     try {
       await init.start({ slot, kind: KIND, label: KIND, ...line });
     } catch (error) {
+      // Who was only late may start it yet.
+      sendSignal(init, slot, SIGKILL);
       if (this.#slot === slot) this.#slot = null;
       throw error;
     }
@@ -93,13 +95,9 @@ export class CommandProcess {
   end(init: InitClient, options: { readonly signal: number; readonly graceMs: number }): void {
     const slot = this.#slot;
     if (slot === null) return;
-    const send = (signal: number) =>
-      void init.signal(slot, signal).catch(() => {
-        // It has ended meanwhile; its exit is on the way, or its init is lost.
-      });
-    send(options.signal);
+    sendSignal(init, slot, options.signal);
     this.#cancelKill();
-    this.#cancelKill = this.#clock.after(options.graceMs, () => send(SIGKILL));
+    this.#cancelKill = this.#clock.after(options.graceMs, () => sendSignal(init, slot, SIGKILL));
   }
 
   /** Takes note of an exit; true if it is the end of the command that nobody asked for. */
@@ -120,4 +118,10 @@ export class CommandProcess {
     this.#slot = null;
     this.#stopping?.();
   }
+}
+
+function sendSignal(init: InitClient, slot: bigint, signal: number): void {
+  init.signal(slot, signal).catch(() => {
+    // It has ended meanwhile; its exit is on the way, or its init is lost.
+  });
 }

@@ -136,7 +136,10 @@ export class DaemonProcess {
     try {
       await init.start({ slot, kind: DAEMON_KIND, label: this.label, argv, env, cwd });
     } catch (error) {
-      if (this.#slot === slot) this.#lost(messageOf(error));
+      if (this.#slot !== slot) return;
+      // Who was only late may start it yet.
+      this.#signal(init, SIGKILL);
+      this.#lost(messageOf(error));
       return;
     }
     if (this.#slot === slot && this.#state === 'starting') this.#begun();

@@ -62,6 +62,8 @@ export class InnerHooks {
     try {
       await init.start({ slot, kind: KIND, label: LABEL, argv: ['/bin/sh', '-c', line], ...place });
     } catch (error) {
+      // Who was only late may start it yet.
+      kill();
       return messageOf(error);
     }
     let isLate = false;
