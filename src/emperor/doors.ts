@@ -37,6 +37,8 @@ export class Doors {
   readonly #wanted = new Map<string, VassalConfig>();
   /** What is done for one vassal is done in order. */
   readonly #turns = new Map<string, Promise<void>>();
+  /** What failed is tried again: what calls that off. */
+  readonly #retries = new Map<string, () => void>();
 
   constructor(host: DoorsHost) {
     this.#host = host;
@@ -73,9 +75,13 @@ export class Doors {
   }
 
   #inTurn(name: string, act: () => Promise<void>): void {
+    this.#retries.get(name)?.();
+    this.#retries.delete(name);
     const turn = (this.#turns.get(name) ?? Promise.resolve()).then(act).catch((error: unknown) => {
       this.#host.onTrouble(name, `nobody can log in by ssh: ${messageOf(error)}`);
-      this.#host.clock.after(RETRY_MS, () => this.#inTurn(name, () => this.#settle(name)));
+      this.#retries.get(name)?.();
+      const retry = () => this.#inTurn(name, () => this.#settle(name));
+      this.#retries.set(name, this.#host.clock.after(RETRY_MS, retry));
     });
     this.#turns.set(name, turn);
     void turn.then(() => {
@@ -86,7 +92,7 @@ export class Doors {
   async #settle(name: string): Promise<void> {
     const config = this.#wanted.get(name);
     if (!config) return;
-    if (!config.sshUser) await this.#close(name);
+    if (!config.sshUser) await this.#close(config);
     else await this.#serve(name, this.#doorOf(config, config.sshUser));
     this.#host.onTrouble(name, null);
   }
@@ -125,10 +131,12 @@ export class Doors {
     }
   }
 
-  async #close(name: string): Promise<void> {
+  async #close(config: VassalConfig): Promise<void> {
+    const { name } = config;
     this.#remove(name);
     await setDoor(this.#host.initSocketOf(name), null, this.#patience);
-    this.#wanted.delete(name);
+    // It may be wanted again by now.
+    if (this.#wanted.get(name) === config) this.#wanted.delete(name);
   }
 
   get #patience() {
