@@ -152,7 +152,7 @@ function renderStep(step: SetupStep): string {
     case 'copy':
       return `install -D -m ${octal(step.mode)} ${quoted(step.from)} ${step.to}`;
     case 'file':
-      return `install -m ${octal(step.mode)} /dev/stdin ${step.path} <<'END'\n${step.text}END`;
+      return `install -D -m ${octal(step.mode)} /dev/stdin ${step.path} <<'END'\n${step.text}END`;
     case 'account':
       return `id ${step.name} >/dev/null 2>&1 || ${step.command.map(quoted).join(' ')}`;
   }

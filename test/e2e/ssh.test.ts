@@ -379,6 +379,16 @@ describe('emperor ssh setup', () => {
     expect(m.run(['ls', '/etc/ssh/sshd_config.d']).stdout).not.toContain('c-late');
     expect(m.run(['sshd', '-t']).status).toBe(0);
   });
+
+  test('takes back what sshd does not read', () => {
+    m.run(['sed', '-i', 's/^Include/#Include/', '/etc/ssh/sshd_config']);
+    const { status, stderr } = m.setUp('blog', 'c-late', '--write');
+    m.run(['sed', '-i', 's/^#Include/Include/', '/etc/ssh/sshd_config']);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/c-late has the ForceCommand none; have it `Include \/etc\/ssh/);
+    expect(m.run(['ls', '/etc/ssh/sshd_config.d']).stdout).not.toContain('c-late');
+    expect(m.setUp('blog', 'c-late', '--write').status).toBe(0);
+  });
 });
 
 test('this machine is left as it was', () => {

@@ -81,7 +81,7 @@ function readKeyFile(file: string): string {
   }
 }
 
-/** Does all of it; a configuration that sshd refuses is taken back. */
+/** Does all of it; a configuration that sshd refuses, or does not read, is taken back. */
 async function write(setup: SshSetup): Promise<number> {
   const steps = planSshSetup(setup);
   // Before anything is changed: an account that is there for something else stays what it is.
@@ -93,23 +93,29 @@ async function write(setup: SshSetup): Promise<number> {
     const message = `Cannot write ${messageOf(error)}: only root can; use sudo`;
     throw new EmperorError('not-permitted', message, { cause: error });
   }
-  await checkSshd(setup.account);
+  await checkSshd(setup);
   say(`${setup.account} is there. What is left to do:`);
   say('  systemctl reload ssh');
   say(`  and a line \`ssh-user = ${setup.account}\` in the file of ${setup.vassal}`);
   return EXIT.done;
 }
 
-async function checkSshd(account: string): Promise<void> {
-  const snippet = snippetOf(account);
-  try {
-    await runTool(['sshd', '-t']);
-  } catch (error) {
-    rmSync(snippet, { force: true });
-    throw new EmperorError('conflict', `Cannot keep ${snippet}: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
+async function checkSshd(setup: SshSetup): Promise<void> {
+  const snippet = snippetOf(setup.account);
+  const trouble = await sshdTrouble(setup).catch(messageOf);
+  if (trouble === null) return;
+  rmSync(snippet, { force: true });
+  throw new EmperorError('conflict', `Cannot keep ${snippet}: ${trouble}`);
+}
+
+/** Asks sshd what it would do for the account; null: what was written. Throws what sshd cannot read. */
+async function sshdTrouble({ account, door }: SshSetup): Promise<string | null> {
+  const who = `user=${account},host=localhost,addr=127.0.0.1`;
+  const settings = await runTool(['sshd', '-T', '-C', who]);
+  const command = /^forcecommand (.*)$/m.exec(settings)?.[1] ?? 'none';
+  if (command === `door ${door}`) return null;
+  const remedy = `have it \`Include ${dirname(snippetOf(account))}/*.conf\` first`;
+  return `by /etc/ssh/sshd_config ${account} has the ForceCommand ${command}; ${remedy}`;
 }
 
 type AccountStep = Extract<SetupStep, { kind: 'account' }>;
@@ -130,7 +136,6 @@ async function perform(step: SetupStep): Promise<void> {
       chmodSync(step.path, step.mode);
       return;
     case 'copy':
-      mkdirSync(dirname(step.to), { recursive: true, mode: 0o755 });
       return replace(step.to, step.mode, (fresh) => copyFileSync(step.from, fresh));
     case 'file':
       return replace(step.path, step.mode, (fresh) => writeFileSync(fresh, step.text));
@@ -141,6 +146,7 @@ async function perform(step: SetupStep): Promise<void> {
 
 /** Whole or not at all, and so that a program that runs can be replaced. */
 function replace(path: string, mode: number, make: (fresh: string) => void): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   const fresh = join(dirname(path), `.${process.pid}.new`);
   if (existsSync(fresh)) rmSync(fresh);
   make(fresh);
