@@ -17,24 +17,27 @@ usage() {
        crontab -l | -e | -r    lists, edits, removes them' >&2
   exit 2
 }
+# There is one home here, whatever HOME says.
+for home in /home/*; do :; done
+umask 077
 # In one piece, so that no half of it is read.
 put() {
-  new=$HOME/.crontab.$$
-  if cat -- "$1" >"$new" && mv -- "$new" "$HOME/crontab"; then return 0; fi
+  new=$home/.crontab.$$
+  if cat -- "$1" >"$new" && mv -fT -- "$new" "$home/crontab"; then return 0; fi
   rm -f -- "$new"
   return 1
 }
 [ $# -eq 1 ] || usage
 case $1 in
   -l)
-    [ -e "$HOME/crontab" ] || { echo 'crontab: there is none' >&2; exit 1; }
-    exec cat -- "$HOME/crontab"
+    [ -e "$home/crontab" ] || { echo 'crontab: there is none' >&2; exit 1; }
+    exec cat -- "$home/crontab"
     ;;
-  -r) rm -- "$HOME/crontab" ;;
+  -r) rm -- "$home/crontab" ;;
   -e)
     copy=$(mktemp) || exit 1
     trap 'rm -f -- "$copy"' EXIT
-    [ ! -e "$HOME/crontab" ] || cat -- "$HOME/crontab" >"$copy" || exit 1
+    [ ! -e "$home/crontab" ] || cat -- "$home/crontab" >"$copy" || exit 1
     \${VISUAL:-\${EDITOR:-vi}} "$copy" || { echo 'crontab: the editor failed; nothing was changed' >&2; exit 1; }
     put "$copy"
     ;;
