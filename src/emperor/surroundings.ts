@@ -9,7 +9,7 @@ import type { Daemon } from '../config/kinds/daemons.ts';
 import type { Ready } from '../config/kinds/ready.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { TOOLS_PATH } from '../jail/crontab-shim.ts';
-import { type JailNetwork, type JailPlan, planJail, shellOf } from '../jail/plan.ts';
+import { type JailNetwork, type JailPlan, planJail } from '../jail/plan.ts';
 import { hostNameServers } from '../network/resolv.ts';
 import type { MainLine } from '../vassal/command-process.ts';
 import type { DaemonLine } from '../vassal/daemon-process.ts';
@@ -54,7 +54,7 @@ export class SurroundingsMaker {
     const emperor = this.#emperor();
     const { config } = applied;
     const distro = join(emperor.distrosDirectory, config.distro);
-    const { etcFiles, hasBash } = this.#distros.of(distro);
+    const { etcFiles } = this.#distros.of(distro);
     return planJail({
       name: config.name,
       generation: applied.generation,
@@ -64,7 +64,7 @@ export class SurroundingsMaker {
       hostname: config.hostname,
       distro,
       etcFiles,
-      hasBash,
+      shell: this.#shellOf(config),
       home: this.#homeOf(config),
       opt: config.opt,
       binds: config.binds,
@@ -154,7 +154,7 @@ export class SurroundingsMaker {
   /** What everything that is started in a vassal finds. */
   of(config: VassalConfig): Surroundings {
     const home = this.homeInside(config);
-    const shell = this.#isJailed() ? this.#shellOf(config) : '/bin/sh';
+    const shell = this.#shellOf(config);
     const env = new Map([
       ['PATH', this.#isJailed() ? `${TOOLS_PATH}:${INNER_PATH}` : INNER_PATH],
       ['HOME', home],
@@ -171,8 +171,11 @@ export class SurroundingsMaker {
     };
   }
 
-  #shellOf(config: VassalConfig): string {
-    return shellOf(this.#distros.look(join(this.#emperor().distrosDirectory, config.distro)));
+  #shellOf({ shell, distro }: VassalConfig): string {
+    // An older emperor's record may lack it.
+    if (shell) return shell;
+    const root = join(this.#emperor().distrosDirectory, distro);
+    return this.#isJailed() && this.#distros.look(root).hasBash ? '/bin/bash' : '/bin/sh';
   }
 
   #homeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {

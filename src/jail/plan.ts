@@ -153,7 +153,8 @@ export interface JailSpec {
   readonly distro: string;
   /** Which of ETC_FILES the distro has; only a file that is there can be covered. */
   readonly etcFiles: readonly EtcFile[];
-  readonly hasBash: boolean;
+  /** Absolute path of the login shell inside. */
+  readonly shell: string;
   readonly home: string;
   readonly opt: string | null;
   readonly binds: readonly {
@@ -443,7 +444,7 @@ export function etcContent(name: EtcFile, spec: JailSpec): string {
       return [
         'root:x:0:0:root:/root:/bin/sh',
         'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
-        `${user}:x:${spec.uid}:${spec.gid}::/home/${user}:${shellOf(spec)}`,
+        `${user}:x:${spec.uid}:${spec.gid}::/home/${user}:${spec.shell}`,
         '',
       ].join('\n');
     case 'group':
@@ -458,11 +459,6 @@ function ownAddresses({ network, hooks }: JailSpec): readonly string[] {
     address !== null && (isExact || hooks.length === 0) ? [address.replace(/\/.*/, '')] : [],
   );
   return certain.length > 0 ? certain : ['127.0.1.1'];
-}
-
-/** The login shell of the tenant inside. */
-export function shellOf(spec: { readonly hasBash: boolean }): string {
-  return spec.hasBash ? '/bin/bash' : '/bin/sh';
 }
 
 function planHome(spec: JailSpec): readonly Step[] {

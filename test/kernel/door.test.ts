@@ -51,7 +51,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   poller = Poller.start();
-  jail = await vassal({ distro: join(BOOKWORM, 'bookworm'), hasBash: true });
+  jail = await vassal({ distro: join(BOOKWORM, 'bookworm'), shell: '/bin/bash' });
 });
 afterEach(() => poller.close());
 

@@ -31,6 +31,7 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     address6: null,
     dns: null,
     sshUser: null,
+    shell: null,
     cron: [],
     uniqueCron: [],
     cron2: [],

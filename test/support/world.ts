@@ -249,7 +249,7 @@ function specOf(
     hostname: name,
     distro,
     etcFiles: ['hosts', 'hostname', 'resolv.conf', 'passwd', 'group'],
-    hasBash: false,
+    shell: '/bin/sh',
     home: join(paths.homes, name),
     opt: null,
     binds: [],

@@ -17,6 +17,17 @@ export const innerPath: Kind<string> = plainKind(
   (path) => path,
 );
 
+/** A program inside that has a field of passwd(5). */
+export const innerProgram: Kind<string> = plainKind(
+  {
+    name: 'program',
+    expects: 'the absolute path of a program inside the vassal',
+    schema: { pattern: '^/[A-Za-z0-9._+/-]*[A-Za-z0-9._+-]$' },
+  },
+  (text) => (/^\/[A-Za-z0-9._+/-]*[A-Za-z0-9._+-]$/.test(text) ? text : undefined),
+  (path) => path,
+);
+
 export interface Bind {
   readonly source: string;
   readonly target: string;

@@ -9,7 +9,7 @@ import { vassalDevice } from '../kinds/devices.ts';
 import { deviceRule } from '../kinds/firewall.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
-import { type Bind, bind, hostPath, innerPath } from '../kinds/paths.ts';
+import { type Bind, bind, hostPath, innerPath, innerProgram } from '../kinds/paths.ts';
 import { ready } from '../kinds/ready.ts';
 import { account, choice, type EnvPair, envPair, hostname, name, text } from '../kinds/text.ts';
 import { commandWords } from '../kinds/words.ts';
@@ -315,6 +315,18 @@ export const VASSAL_OPTIONS = {
     example: 'blog',
     reload: 'live',
     trust: 'operator',
+    many: false,
+  },
+  shell: {
+    name: 'shell',
+    kind: innerProgram,
+    default: null,
+    otherwise: '`/bin/bash` where the distro has it, else `/bin/sh`',
+    summary:
+      'The login shell of `emperor shell` and of logins by ssh; /etc/passwd inside names it from the next start on.',
+    example: '/usr/bin/zsh',
+    reload: 'live',
+    trust: 'tenant',
     many: false,
   },
   cron: {

@@ -19,7 +19,7 @@ import {
   signal,
   size,
 } from '../../../src/config/kinds/numbers.ts';
-import { bind, hostPath, innerPath } from '../../../src/config/kinds/paths.ts';
+import { bind, hostPath, innerPath, innerProgram } from '../../../src/config/kinds/paths.ts';
 import { boolean, choice, envPair, hostname, name, text } from '../../../src/config/kinds/text.ts';
 import { commandWords } from '../../../src/config/kinds/words.ts';
 import { meantBy } from '../../../src/firewall/prefix.ts';
@@ -129,6 +129,20 @@ describe('paths', () => {
   ])('on the host: `%s`', (value, expected) => {
     expect(parse(hostPath, value)).toEqual(expected);
   });
+
+  test.each(['/bin/zsh', '/home/blog/.local/bin/fish-3.6', '/opt/c++'])(
+    'a shell: `%s`',
+    (value) => {
+      expect(parse(innerProgram, value)).toBe(value);
+    },
+  );
+
+  test.each(['', 'zsh', '/', '/bin/', '/bin/sh -l', '/bin/sh:x', '/bin/sh\nroot'])(
+    'no shell: `%s`',
+    (value) => {
+      expect(parse(innerProgram, value)).toEqual(REFUSED);
+    },
+  );
 
   test('a bind is read-only unless it says rw', () => {
     const paths = { source: '/srv/m', target: '/m' };
@@ -392,6 +406,7 @@ const KINDS: readonly (readonly [string, Kind<unknown>, fc.Arbitrary<unknown>])[
   ['signal', signal, fc.integer({ min: 1, max: 64 })],
   ['host path', hostPath, absolute],
   ['inner path', innerPath, line],
+  ['inner program', innerProgram, fc.stringMatching(/^\/[a-z]{1,9}$/)],
   [
     'bind',
     bind,

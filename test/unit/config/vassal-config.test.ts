@@ -58,6 +58,7 @@ describe('a vassal file', () => {
       address6: null,
       dns: null,
       sshUser: null,
+      shell: null,
       cron: [],
       uniqueCron: [],
       cron2: [],
@@ -101,6 +102,7 @@ address = 192.168.0.2
 address6 = fd00:1::2
 dns = 9.9.9.9
 ssh-user = blog-ssh
+shell = /usr/bin/zsh
 cron = @daily ~/report
 unique-cron = -5 -1 -1 -1 6 ~/import
 cron2 = minute=0,timezone=UTC,harakiri=60 ~/sync
@@ -157,6 +159,7 @@ ${ROUTER}[class small]
       address6: { family: 6, words: [0xfd000001, 0, 0, 2] },
       dns: ['9.9.9.9'],
       sshUser: 'blog-ssh',
+      shell: '/usr/bin/zsh',
       cron: [
         {
           expression: '@daily',

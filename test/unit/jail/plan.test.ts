@@ -18,7 +18,7 @@ const SPEC: JailSpec = {
   hostname: 'blog',
   distro: '/distros/bookworm',
   etcFiles: ETC_FILES,
-  hasBash: true,
+  shell: '/bin/bash',
   home: '/srv/vassals/blog',
   opt: null,
   binds: [],
