@@ -12,6 +12,8 @@ export interface Entry {
   readonly job: Job;
   /** Minutes since 1970 of its next run; null for none. */
   next: number | null;
+  /** It came when `next` was over: the minute of its coming; null from its first move on. */
+  lateAt: number | null;
 }
 
 export class Agenda {
@@ -31,13 +33,19 @@ export class Agenda {
     return this.#vassals.keys();
   }
 
-  /** Replaces the jobs of a vassal: those that are the same keep their place, new ones begin after `minuteOf` them. */
-  set(vassal: string, jobs: readonly Job[], minuteOf: (job: Job) => number): void {
+  /** Replaces the jobs of a vassal: those that are the same keep their place, new ones begin behind the minute `after`. */
+  set(
+    vassal: string,
+    jobs: readonly Job[],
+    { now, after }: { readonly now: number; readonly after: (job: Job) => number },
+  ): void {
     const before = this.#vassals.get(vassal) ?? new Map<number, Entry>();
     for (const entry of before.values()) this.#unlist(entry);
     const entries = jobs.map((job): Entry => {
       const known = before.get(job.key);
-      return known ? { ...known, job } : { job, next: nextMinute(job, minuteOf(job)) };
+      if (known) return { ...known, job };
+      const next = nextMinute(job, after(job));
+      return { job, next, lateAt: next !== null && next <= now ? now : null };
     });
     for (const entry of entries) this.#list(entry);
     if (entries.length === 0) this.#vassals.delete(vassal);
@@ -55,6 +63,7 @@ export class Agenda {
   /** Has the job wait for its first minute after `minute`. */
   move(entry: Entry, minute: number): void {
     this.#unlist(entry);
+    entry.lateAt = null;
     entry.next = nextMinute(entry.job, minute);
     this.#list(entry);
   }
@@ -85,7 +94,10 @@ export function nextMinute({ schedule, zone }: Job, minute: number): number | nu
   return ms === undefined ? null : Math.floor(ms / MINUTE_MS);
 }
 
-/** Its minutes from `first` to `last`, the newest `atMost` of which are of interest: at most twice as many are held. */
+/**
+ * Its minutes from `first` to `last`, of more than `atMost` the newest. Looked for backwards, further each time, since
+ * a clock that was wrong may have left out decades.
+ */
 export function minutesOf(
   job: Job,
   {
@@ -94,10 +106,11 @@ export function minutesOf(
     atMost,
   }: { readonly first: number; readonly last: number; readonly atMost: number },
 ): readonly number[] {
-  const found: number[] = [];
-  for (let at = nextMinute(job, first - 1); at !== null && at <= last; at = nextMinute(job, at)) {
-    found.push(at);
-    if (found.length >= 2 * atMost) found.splice(0, atMost);
+  for (let span = atMost; ; span *= 2) {
+    const from = Math.max(first, last - span + 1);
+    const found: number[] = [];
+    for (let at = nextMinute(job, from - 1); at !== null && at <= last; at = nextMinute(job, at))
+      found.push(at);
+    if (found.length >= atMost || from === first) return found.slice(-atMost);
   }
-  return found.slice(-atMost);
 }

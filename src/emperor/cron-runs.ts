@@ -181,9 +181,9 @@ export class CronRuns {
       const { slot, label } = entry;
       const run = this.#add(vassal, { ...id, slot, label, init, startedAtMs });
       run.isRecorded = true;
-      if (this.#recordOf(vassal, id.key).last?.minute !== id.minute) {
-        this.#noteStart(vassal, { ...id, startedAtMs });
-      }
+      // One that has started before another one that is on record is on record, too.
+      const { last } = this.#recordOf(vassal, id.key);
+      if (last === null || last.minute < id.minute) this.#noteStart(vassal, { ...id, startedAtMs });
       if (entry.exit) this.ended(vassal, entry.exit);
       else this.#armHarakiri(vassal, run, jobOf(id.key));
     }

@@ -18,6 +18,7 @@ import type { SlotEntry, SlotExit } from '../jail/init-client.ts';
 import { Agenda, type Entry, minutesOf } from './cron-agenda.ts';
 import type { Job } from './cron-jobs.ts';
 import type { CronJournal } from './cron-journal.ts';
+import { Minutes } from './cron-minutes.ts';
 import { judgeOverdue, STALL_MINUTES } from './cron-overdue.ts';
 import { type CronInit, CronRuns, isoMinute, type RunsHost } from './cron-runs.ts';
 
@@ -30,7 +31,7 @@ export interface CronHost extends RunsHost {
 const MINUTE_MS = 60_000;
 /** A clock that is set is noticed within that time. */
 const LOOK_MS = 10_000;
-/** A minute that was begun so long ago is not finished any more. */
+/** A minute that was begun so long ago is not finished any more: what is left of it was missed. */
 const FINISH_MINUTES = 60;
 /** Of missed minutes that are looked for and counted. */
 const MISSED_AT_MOST = 1000;
@@ -44,9 +45,16 @@ export class Cron {
   #last: number;
   /** Our first minute. */
   readonly #begunAt: number;
-  /** The last minute that an earlier emperor is known to have lived through; there was no job in those that it forgot. */
-  readonly #livedBefore: number;
+  /** What earlier emperors have lived through. */
+  readonly #livedBefore: Minutes;
+  /** The last minute of it; there was no job in those that they forgot. */
+  readonly #lastLived: number;
+  /** Jobs by vassal that they knew, and that have not been set yet. */
+  readonly #unseen: ReadonlyMap<string, Set<number>>;
+  #isStarted = false;
   #isLooking = false;
+  /** Some are due that were not known when it was looked. */
+  #hasLate = false;
   #cancel: (() => void) | null = null;
   #isClosed = false;
 
@@ -55,7 +63,12 @@ export class Cron {
     this.runs = new CronRuns(host);
     this.#begunAt = minuteOf(host.clock.now());
     this.#last = this.#begunAt;
-    this.#livedBefore = host.journal.lived.lastBefore(this.#last) ?? 0;
+    this.#livedBefore = new Minutes(host.journal.lived.spans);
+    this.#lastLived = this.#livedBefore.lastBefore(this.#last) ?? 0;
+    const { journal } = host;
+    this.#unseen = new Map(
+      journal.vassals().map((vassal) => [vassal, new Set(journal.keys(vassal))]),
+    );
   }
 
   // ── vassals ──────────────────────────────────────────────────────────────────────────────────
@@ -69,18 +82,22 @@ export class Cron {
     if (jobs.length === 0 && this.agenda.of(vassal).length === 0 && isNothingKnown) return;
     const now = minuteOf(this.#host.clock.now());
     // What an earlier emperor knew of may have been missed since.
-    this.agenda.set(vassal, jobs, ({ key }) => {
-      const record = this.#host.journal.read(vassal, key);
-      return record ? Math.max(record.since, this.#livedBefore) : now;
-    });
+    const after = ({ key }: Job) => {
+      const isOld = this.#unseen.get(vassal)?.delete(key) ?? false;
+      const record = isOld ? this.#host.journal.read(vassal, key) : undefined;
+      return record ? Math.max(record.since, this.#lastLived) : now;
+    };
+    this.agenda.set(vassal, jobs, { now, after });
     this.#recordNew(vassal, jobs);
     if (options.areAll !== false) this.#forgetOthers(vassal, jobs);
     this.runs.rearm(vassal, (key) => this.#job(vassal, key));
+    this.#hasLate ||= this.agenda.of(vassal).some(({ lateAt }) => lateAt !== null);
+    this.#check();
   }
 
   /** It is no more, with what is known about its jobs. */
   remove(vassal: string): void {
-    this.agenda.set(vassal, [], () => this.#last);
+    this.agenda.set(vassal, [], { now: this.#last, after: () => this.#last });
     for (const key of this.#host.journal.keys(vassal)) this.#host.journal.write(vassal, key, null);
   }
 
@@ -129,6 +146,7 @@ export class Cron {
   /** Begins to look at the clock, once the vassals are known. */
   start(): void {
     const now = minuteOf(this.#host.clock.now());
+    this.#isStarted = true;
     this.#finishBegun(now);
     this.#last = now;
     void this.#pass({ now, passed: 1 });
@@ -157,7 +175,9 @@ export class Cron {
 
   #check(): void {
     const now = minuteOf(this.#host.clock.now());
-    if (now === this.#last || this.#isLooking || this.#isClosed) return;
+    if (!this.#isStarted || this.#isLooking || this.#isClosed) return;
+    if (now === this.#last && !this.#hasLate) return;
+    this.#hasLate = false;
     const passed = now - this.#last;
     if (passed < 0) this.#goBack(now);
     this.#last = now;
@@ -214,18 +234,22 @@ export class Cron {
 
   /** Moves a job on; returns the minutes for which it is to be run. */
   #judge(entry: Entry, at: Passing): readonly number[] {
-    const { job, next } = entry;
+    const { job, next, lateAt } = entry;
     this.agenda.move(entry, at.now);
     if (next === null || job.schedule.kind !== 'times') return [];
     const { journal } = this.#host;
     const last = journal.read(job.vassal, job.key)?.last;
     const range = { first: next, last: at.now, atMost: MISSED_AT_MOST };
+    const isDone = (minute: number) =>
+      (lateAt !== null && minute <= lateAt ? this.#livedBefore : journal.lived).has(minute);
     const minutes = minutesOf(job, range).filter(
-      (minute) => !journal.lived.has(minute) && last?.minute !== minute,
+      (minute) => !isDone(minute) && last?.minute !== minute,
     );
     const { isWildcard } = job.schedule;
     const { catchesUp } = job;
-    const wasAway = (minutes[0] ?? at.now) < this.#begunAt;
+    // Or it ran, and did not know of the job yet.
+    const [first = at.now] = minutes;
+    const wasAway = first < this.#begunAt || journal.lived.has(first);
     const verdict = judgeOverdue({ ...at, minutes, isWildcard, catchesUp, wasAway });
     if (verdict.missed.length > 0) this.#tellMissed(job, verdict.missed);
     return verdict.run;
@@ -250,16 +274,15 @@ export class Cron {
   #finishBegun(now: number): void {
     const { journal } = this.#host;
     for (const minute of journal.begun) {
-      if (minute < now - FINISH_MINUTES || minute > now) {
-        journal.finish(minute);
-        continue;
-      }
       const left = this.agenda
         .all()
         .map(({ job }) => job)
-        .filter((job) => this.#isOwed(job, minute));
-      if (left.length > 0) this.runs.begin(minute, left);
-      else journal.finish(minute);
+        .filter((job) => minute <= now && this.#isOwed(job, minute));
+      if (left.length > 0 && minute >= now - FINISH_MINUTES) this.runs.begin(minute, left);
+      else {
+        for (const job of left) this.#tellMissed(job, [minute]);
+        journal.finish(minute);
+      }
     }
   }
 

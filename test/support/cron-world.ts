@@ -175,6 +175,14 @@ export class CronWorld {
     return init;
   }
 
+  /** All that ran in a vassal is gone with the machine, and it runs again. */
+  reboot(name: string): FakeInit {
+    const vassal = this.vassals.get(name);
+    const init = new FakeInit(this.clock);
+    if (vassal) vassal.init = init;
+    return init;
+  }
+
   /** The emperor is gone without a word, for so long; then the next one takes over what runs. */
   async crash({ awayMs }: { readonly awayMs: number }): Promise<void> {
     this.#life.isOver = true;

@@ -110,6 +110,25 @@ describe('nextTimes()', () => {
     expect(next('0 0 30 2 *', 'UTC', '2026-01-01T00:00Z', 1)).toEqual([]);
   });
 
+  test('leaps over months that are not named, and looks for no date that there is not', () => {
+    const lookedAt = (expression: string) => {
+      const times = timesOf(expression);
+      let looks = 0;
+      const counted: Times = {
+        ...times,
+        get months() {
+          looks += 1;
+          return times.months;
+        },
+      };
+      nextTimes(counted, zoneOf('UTC'), { afterMs: Date.parse('2088-03-01T00:00Z'), count: 1 });
+      return looks;
+    };
+    // Twice for each day of forty Februaries; a customer may have hundreds of such lines, and edit them all the time.
+    expect(lookedAt('0 0 29 2 */7')).toBeLessThan(2 * 41 * (29 + 12));
+    expect(lookedAt('0 0 30 2 *')).toBeLessThan(5);
+  });
+
   test('is strictly after the moment that it is asked about', () => {
     expect(next('0 12 * * *', 'UTC', '2026-01-01T12:00:00.000Z', 1)[0]).toContain('2026-01-02');
     expect(next('0 12 * * *', 'UTC', '2026-01-01T11:59:59.999Z', 1)[0]).toContain('2026-01-01');

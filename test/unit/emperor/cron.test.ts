@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { minutesOf } from '../../../src/emperor/cron-agenda.ts';
 import { slotOf } from '../../../src/emperor/cron-slot.ts';
-import { CronWorld, exitOf } from '../../support/cron-world.ts';
+import { CronWorld, exitOf, jobsIn } from '../../support/cron-world.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -61,6 +62,22 @@ describe('Cron', () => {
     expect([init.started, later?.started]).toEqual([['a'], []]);
     await cron.clock.pass(MINUTE);
     expect(later?.started.toSorted()).toEqual(['a', 'b']);
+  });
+
+  test('does not run a job again for a minute that it was taken out and put back in', async () => {
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    const init = cron.add('blog', 'cron = * * * * * x');
+    init.isQuick = false;
+    cron.cron.start();
+    await cron.clock.pass(3 * MINUTE);
+    const jobs = cron.vassals.get('blog')?.jobs ?? [];
+    cron.cron.set('blog', []);
+    cron.cron.set('blog', jobs);
+    await cron.clock.pass(10);
+    expect(init.started).toHaveLength(3);
+    expect(told(cron, 'cron-missed')).toEqual([]);
+    await cron.clock.pass(MINUTE);
+    expect(init.started).toHaveLength(4);
   });
 
   test('does not start a unique job that still runs; another runs beside itself (M73)', async () => {
@@ -273,6 +290,56 @@ describe('an emperor that dies', () => {
     expect(init.started).toHaveLength(3);
   });
 
+  test('has the next one know which jobs of the minute have run, though an earlier run still goes on', async () => {
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    const init = cron.add('blog', 'cron = * * * * * x');
+    // One whose start is not answered: its minute is not finished.
+    cron.add('busy', 'cron = CRON_TZ=UTC 2 0 * * * y').isSilent = true;
+    init.isQuick = false;
+    cron.cron.start();
+    await cron.clock.pass(90_500);
+    const [, second] = init.slots.keys();
+    if (second !== undefined) init.end(second, 0);
+    await cron.crash({ awayMs: 100 });
+    await cron.clock.pass(1000);
+    expect(init.started).toEqual(['x', 'x']);
+  });
+
+  test('with its machine, and is away for hours, has the jobs of its last minute reported as well', async () => {
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    const line = 'cron = CRON_TZ=UTC 1 0 * * * x';
+    cron.add('blog', line).isSilent = true;
+    cron.cron.start();
+    await cron.clock.pass(31_000);
+    const init = cron.reboot('blog');
+    await cron.crash({ awayMs: 2 * HOUR });
+    await cron.clock.pass(MINUTE);
+    expect(init.started).toEqual([]);
+    expect(told(cron, 'cron-missed')).toEqual([
+      'blog 1 missed, the first for 2026-01-01T00:01:00.000Z',
+    ]);
+  });
+
+  test('has the next one run, or report, what a crontab says that it could not read before', async () => {
+    const lines = ['cron = CRON_TZ=UTC 2 0 * * * early', 'cron = CRON_TZ=UTC 3 0 * * * now'];
+    const cron = worldAt('2026-01-01T00:00:30Z');
+    cron.add('blog', ...lines);
+    cron.cron.start();
+    await cron.clock.pass(MINUTE);
+    cron.vassals.delete('blog');
+    await cron.crash({ awayMs: 100 });
+    // Its jail is there, and its jobs are known, two minutes later.
+    await cron.clock.pass(100_000);
+    const init = cron.add('blog', ...lines);
+    await cron.clock.pass(10);
+    expect(init.started).toEqual(['now']);
+    expect(told(cron, 'cron-missed')).toEqual([
+      'blog 1 missed, the first for 2026-01-01T00:02:00.000Z',
+    ]);
+    await cron.clock.pass(5 * MINUTE);
+    expect(init.started).toEqual(['now']);
+  });
+
   test('knows what it has missed also of a vassal that starts later', async () => {
     const cron = worldAt('2026-01-01T00:00:30Z');
     cron.add('blog', 'cron2 = hour=1,minute=0,timezone=UTC,catch-up=1 late');
@@ -338,6 +405,24 @@ describe('a clock that is set', () => {
     await cron.clock.pass(MINUTE);
     expect(init.started).toEqual(['fixed']);
     expect(told(cron, 'cron-missed').length).toBeGreaterThan(0);
+  });
+
+  test('from 1970 to now counts no more of the minutes between than it tells of', () => {
+    const [job] = jobsIn('blog', ['cron = CRON_TZ=UTC */2 * * * * x']);
+    if (job?.schedule.kind !== 'times') throw new Error('no job');
+    const { schedule } = job;
+    let looks = 0;
+    const counted = {
+      ...schedule,
+      get minutes() {
+        looks += 1;
+        return schedule.minutes;
+      },
+    };
+    const last = Date.parse('2026-01-01T00:00Z') / MINUTE;
+    const found = minutesOf({ ...job, schedule: counted }, { first: 0, last, atMost: 1000 });
+    expect([found.length, found[0], found.at(-1)]).toEqual([1000, last - 1998, last]);
+    expect(looks).toBeLessThan(10_000);
   });
 
   test('wrong for a while runs the times that it had skipped when they come', async () => {
