@@ -4,7 +4,8 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync }
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
-import { BOOKWORM, TestEmperor } from '../support/emperor.ts';
+import { BINARY, BOOKWORM, TestEmperor } from '../support/emperor.ts';
+import { OtherMachine } from '../support/other-machine.ts';
 
 let emperor: TestEmperor;
 let distros: string;
@@ -27,8 +28,13 @@ beforeAll(async () => {
   );
   await emperor.start();
 }, 120_000);
-afterAll(() => emperor.close());
+afterAll(() => emperor.close(), 120_000);
 
+/** A distro whose files are those of bookworm: they may be replaced, and not written to. */
+function linkTree(name: string): string {
+  execFileSync('cp', ['-al', join(distros, 'bookworm'), join(distros, name)]);
+  return join(distros, name);
+}
 const osRelease = (name: string) =>
   emperor.cli('exec', name, '--', 'cat', '/etc/os-release').stdout;
 
@@ -85,7 +91,7 @@ test('`distro ls` names users, and `distro rm` refuses while there are any', () 
 });
 
 test('a distro that no vassal can use is refused with the fix, and the vassal runs once it is fixed', () => {
-  execFileSync('cp', ['-a', join(BOOKWORM, 'bookworm'), join(distros, 'odd')]);
+  linkTree('odd');
   rmSync(join(distros, 'odd/proc'), { recursive: true });
   emperor.write('pioneer', file('odd'));
   const refused = emperor.cli('wait', 'pioneer', '--for', 'applied', '--timeout', '10s');
@@ -97,8 +103,67 @@ test('a distro that no vassal can use is refused with the fix, and the vassal ru
   expect(status('pioneer').state).toBe('running');
 });
 
+test('a tree as plain debootstrap leaves it runs, and stays as it is', () => {
+  const root = linkTree('plain');
+  // What it does unlike mmdebstrap: devices, the host's name and resolvers, no hosts.
+  rmSync(join(root, 'etc/hosts'));
+  rmSync(join(root, 'dev'), { recursive: true });
+  mkdirSync(join(root, 'dev/pts'), { recursive: true });
+  execFileSync('mknod', ['-m666', join(root, 'dev/null'), 'c', '1', '3']);
+  execFileSync('mknod', ['-m666', join(root, 'dev/ptmx'), 'c', '5', '2']);
+  symlinkSync('/proc/self/fd', join(root, 'dev/fd'));
+  rmSync(join(root, 'etc/hostname'));
+  writeFileSync(join(root, 'etc/hostname'), 'of-the-host\n');
+  const listing = () =>
+    execFileSync('sh', ['-c', 'find "$0" -ls | sha256sum', root], { encoding: 'utf8' });
+  const before = listing();
+  expect(emperor.cli('distro', 'verify', 'plain').stdout).toMatch(
+    /^notice: \/etc\/hosts .*\n {2}fix: .*\n.*\nplain \(.*\): usable\n$/,
+  );
+  emperor.apply('newcomer', file('plain'));
+  const shell = (script: string) => emperor.cli('exec', 'newcomer', '--', 'sh', '-c', script);
+  expect(shell('cat /etc/hostname; whoami; echo x > /dev/null && ls /dev').stdout).toMatch(
+    /^newcomer\nnewcomer\nfd\nfull\nmqueue\nnull\n/,
+  );
+  expect(listing()).toBe(before);
+});
+
+test('`distro add` has either tool build one, shows what that says, and leaves nothing of one that failed', async () => {
+  const machine = new OtherMachine();
+  try {
+    await machine.start();
+    // What takes half a minute and a mirror is done by somebody of the same name; the suite `sid` cannot be had.
+    machine.shell(`mkdir -p /srv/distros && cat > /usr/bin/mmdebstrap <<'.'
+#!/bin/sh
+echo "$(basename "$0"): $*"
+for word; do case $word in /srv/*) mkdir "$word" "$word/etc" "$word/usr";; esac; done
+case $* in *sid*) echo 'E: no such suite'; exit 1;; esac
+.
+      cp /usr/bin/mmdebstrap /usr/sbin/debootstrap
+      printf '[emperor]\\nvassals = /srv\\ndistros = /srv/distros\\n' > /srv/emperor.ini`);
+    const distro = (...words: readonly string[]) =>
+      machine.run([BINARY, '--ini', '/srv/emperor.ini', 'distro', ...words]);
+    const added = distro('add', 'trixie', '--include', 'curl,php');
+    expect(added.output).toMatch(/^mmdebstrap: .*--include=curl,php .* trixie .*\/\.trixie\.new/m);
+    expect(added.status).toBe(0);
+    expect(distro('add', 'trixie')).toMatchObject({ output: expect.stringMatching(/is there/) });
+    const other = distro('add', 'web', '--suite', 'bookworm', '--tool', 'debootstrap');
+    expect(other).toMatchObject({
+      status: 0,
+      output: expect.stringMatching(/^debootstrap: .* bookworm /m),
+    });
+    const failed = distro('add', 'old', '--suite', 'sid');
+    expect(failed.status).toBe(1);
+    expect(failed.output).toMatch(/Cannot add distro old: mmdebstrap failed: .*no such suite$/m);
+    expect(machine.shell('ls -A /srv/distros')).toBe('trixie\nweb\n');
+    expect(distro('ls').output).toMatch(/trixie.*web/s);
+  } finally {
+    await machine.close();
+  }
+});
+
 test('`distro verify` walks the tree: FIFOs, symlinked mount points, setuid files', () => {
-  execFileSync('cp', ['-a', join(BOOKWORM, 'bookworm'), join(distros, 'bad')]);
+  linkTree('bad');
   execFileSync('mkfifo', [join(distros, 'bad/srv/pipe')]);
   rmSync(join(distros, 'bad/dev'), { recursive: true });
   symlinkSync('/dev', join(distros, 'bad/dev'));

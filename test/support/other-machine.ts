@@ -6,13 +6,19 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ROOT } from './newcomer.ts';
 import { until } from './wait.ts';
 
-/** $1 is where the layers are; what is mounted goes with the namespace. */
+/** $1 is where the layers are, $2 the checkout, which may be a mount; what is mounted goes with the namespace. */
 const PREPARE = `
 mount -t tmpfs layers "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+cover() {
+  mkdir "$1/$3" "$1/$3.work"
+  mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/$3,workdir=$1/$3.work" "$1/root$2"
+}
+mkdir "$1/root"
+cover "$1" / system
+cover "$1" "$2" checkout
 mount -t proc proc "$1/root/proc"
 mount --rbind /dev "$1/root/dev"
 mount -t tmpfs run "$1/root/run"
@@ -31,9 +37,13 @@ export class OtherMachine {
 
   async start(): Promise<void> {
     const words = [...NAMESPACES, '--fork', '--kill-child', '--propagation', 'private'];
-    const unshare = spawn('unshare', [...words, 'sh', '-euc', PREPARE, 'sh', this.#directory], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const unshare = spawn(
+      'unshare',
+      [...words, 'sh', '-euc', PREPARE, 'sh', this.#directory, ROOT],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     this.#unshare = unshare;
     let said = '';
     unshare.stdout.on('data', (chunk: Buffer) => {
