@@ -23,6 +23,9 @@ export interface ConnectionOptions {
   readonly timeoutMs?: number;
 }
 
+/** Bytes; what is said in earnest is shorter, and goes to logs and events. */
+const MAX_DETAIL = 1024;
+
 /** The other side answered with ERROR. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
@@ -34,7 +37,7 @@ export class Refusal extends Error {
 
   constructor(fields: Fields) {
     const errno = fields.optional(TAG.ERRNO, (one) => one.number(TAG.ERRNO), 0);
-    const detail = fields.optional(TAG.DETAIL, (one) => one.text(TAG.DETAIL), '');
+    const detail = fields.optional(TAG.DETAIL, (one) => one.text(TAG.DETAIL, MAX_DETAIL), '');
     super(`refused with errno ${errno}: ${detail}`);
     this.errno = errno;
     this.detail = detail;
@@ -48,6 +51,8 @@ export interface Dialect<Event> {
   readonly peer: string;
   /** Returns the event in a frame, null if it is none of interest; throws a FrameError. */
   readonly readEvent: (frame: Frame) => Event | null;
+  /** It may be in the hands of somebody who wants to keep us busy. */
+  readonly mayFlood?: true;
 }
 
 /** A request: what is sent, and how its answer is read. */
@@ -59,20 +64,32 @@ export interface Request<Answer> {
   readonly timeoutMs?: number;
 }
 
+export interface ListBounds {
+  /** Entries. */
+  readonly atMost: number;
+  /** How long the next page may take. */
+  readonly patienceMs: () => number;
+}
+
 /** Asks by LIST, page by page, until there are no more entries. */
 export async function listAll<Entry>(
   ask: (request: Request<Page<Entry>>) => Promise<Page<Entry>>,
   entryOf: (fields: Fields) => Entry,
+  bounds?: ListBounds,
 ): Promise<readonly Entry[]> {
   const all: Entry[] = [];
+  const pageOf = (fields: Fields): Page<Entry> => {
+    const entries = fields.entries(TAG.ENTRY);
+    const next = fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null);
+    const isTooLong = bounds !== undefined && all.length + entries.length > bounds.atMost;
+    if (isTooLong || (next !== null && entries.length === 0))
+      throw new FrameError('a list without end');
+    return { entries: entries.map(entryOf), next };
+  };
   for (let from: number | null = 0; from !== null; ) {
     const page: Page<Entry> = await ask({
-      verb: VERB.LIST,
-      fields: [[TAG.NUMBER, from]],
-      read: (fields) => ({
-        entries: fields.entries(TAG.ENTRY).map(entryOf),
-        next: fields.optional(TAG.NUMBER, (one) => one.number(TAG.NUMBER), null),
-      }),
+      ...{ verb: VERB.LIST, fields: [[TAG.NUMBER, from]], read: pageOf },
+      ...(bounds && { timeoutMs: bounds.patienceMs() }),
     });
     all.push(...page.entries);
     from = page.next;
@@ -102,7 +119,7 @@ export function exitStatusOf(fields: Fields): ExitStatus {
     userTimeUs: fields.number(TAG.UTIME_US),
     systemTimeUs: fields.number(TAG.STIME_US),
     maxRssKb: fields.number(TAG.MAXRSS_KB),
-    endedAtMs: fields.number(TAG.TIME_MS),
+    endedAtMs: fields.moment(TAG.TIME_MS),
   };
 }
 
@@ -114,6 +131,13 @@ interface Pending {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** Of what was sent to somebody who does not read it. */
+const MAX_UNREAD_BYTES = 1024 * 1024;
+const MAX_UNANSWERED = 1024;
+/** Who keeps us busy for so long at a time … */
+const BUSY_MS = 2;
+/** … is not listened to for nine times as long, but for no longer than this. */
+const LONGEST_REST_MS = 50;
 
 export class Connection<Event> {
   readonly #socket: Socket;
@@ -137,6 +161,10 @@ export class Connection<Event> {
     socket.on('close', () => this.#finish(null));
   }
 
+  get clock(): Clock {
+    return this.#clock;
+  }
+
   /** Pid of the peer in our numbering, as the kernel knows it (unix(7), SO_PEERCRED). */
   peerPid(): number {
     // Node has no other way to the descriptor of a socket.
@@ -157,9 +185,13 @@ export class Connection<Event> {
     }
   }
 
-  /** Sends a request and resolves to its answer; rejects with a Refusal on ERROR. */
+  /** Sends a request and resolves to its answer; rejects with a Refusal on ERROR, or `timeout`. */
   request<Answer>(request: Request<Answer>): Promise<Answer> {
     if (this.#end) return Promise.reject(this.#end);
+    if (this.#isDeaf()) {
+      const message = `Cannot ask ${this.#dialect.peer}: too much of what it was asked is not answered`;
+      return Promise.reject(new EmperorError('timeout', message));
+    }
     const id = this.#nextId();
     const timeoutMs = request.timeoutMs ?? this.#timeoutMs;
     const frame = encodeFrame({ verb: request.verb, id, fields: request.fields });
@@ -199,6 +231,11 @@ export class Connection<Event> {
     this.#socket.write(frame);
   }
 
+  #isDeaf(): boolean {
+    const isFull = this.#pending.size >= MAX_UNANSWERED && this.#dialect.mayFlood === true;
+    return isFull || this.#socket.writableLength > MAX_UNREAD_BYTES;
+  }
+
   #nextId(): number {
     // 0 is for events; the number of requests in flight is far below 2^32.
     this.#lastId = (this.#lastId % 0xffff_ffff) + 1;
@@ -206,6 +243,19 @@ export class Connection<Event> {
   }
 
   #read(chunk: Buffer): void {
+    const begunAt = this.#clock.monotonic();
+    this.#deliver(chunk);
+    if (this.#dialect.mayFlood) this.#rest(this.#clock.monotonic() - begunAt);
+  }
+
+  /** A flood takes a tenth of our time, and waits where it comes from. */
+  #rest(busyMs: number): void {
+    if (busyMs < BUSY_MS || this.#end) return;
+    this.#socket.pause();
+    this.#clock.after(Math.min(9 * busyMs, LONGEST_REST_MS), () => this.#socket.resume());
+  }
+
+  #deliver(chunk: Buffer): void {
     let deliveries: readonly (() => void)[];
     try {
       deliveries = this.#reader.push(chunk).map((frame) => this.#take(frame));

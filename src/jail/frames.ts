@@ -26,6 +26,8 @@ export class FrameError extends Error {
 const LENGTH_BYTES = 4;
 const HEAD_BYTES = 8;
 const FIELD_HEAD_BYTES = 8;
+/** ECMAScript's last moment. */
+const MAX_DATE_MS = 8.64e15;
 
 /** Returns the bytes of one frame; throws a RangeError for what does not fit into one. */
 export function encodeFrame(frame: {
@@ -130,15 +132,22 @@ export class Fields {
     return Number(value);
   }
 
+  /** Milliseconds since 1970, that a Date can be of. */
+  moment(tag: Tag): number {
+    const ms = this.number(tag);
+    if (ms > MAX_DATE_MS) throw new FrameError(`${nameOfTag(tag)} is no moment`);
+    return ms;
+  }
+
   bigint(tag: Tag): bigint {
     const bytes = this.bytes(tag);
     if (bytes.length !== 8) throw new FrameError(`${nameOfTag(tag)} is not a number`);
     return bytes.readBigUInt64LE();
   }
 
-  /** The first field of that tag as text; invalid UTF-8 becomes U+FFFD. */
-  text(tag: Tag): string {
-    return this.bytes(tag).toString('utf8');
+  /** The first field of that tag as text, of which `atMost` bytes count; invalid UTF-8 becomes U+FFFD. */
+  text(tag: Tag, atMost = MAX_FRAME): string {
+    return this.bytes(tag).toString('utf8', 0, atMost);
   }
 
   bytes(tag: Tag): Buffer {

@@ -125,7 +125,8 @@ export class InitClient {
   /** Connects to an init.sock, whose path may be of any length; throws `not-reachable`. */
   static async connect(path: string, options: ConnectionOptions = {}): Promise<InitClient> {
     const peer = `the init at ${path}`;
-    return new InitClient(await Connection.connect(path, { ...options, peer, readEvent: eventOf }));
+    const dialect = { peer, readEvent: eventOf, mayFlood: true } as const;
+    return new InitClient(await Connection.connect(path, { ...options, ...dialect }));
   }
 
   /** Asks who it is; with `subscribe` exits are reported from then on. */
@@ -247,7 +248,12 @@ export class InitClient {
   }
 
   async list(): Promise<readonly SlotEntry[]> {
-    return listAll((request) => this.#ask('list its processes', request), entryOf);
+    const { clock } = this.#connection;
+    const until = clock.monotonic() + LIST_TIMEOUT_MS;
+    return listAll((request) => this.#ask('list its processes', request), entryOf, {
+      atMost: MAX_SLOTS,
+      patienceMs: () => Math.max(0, until - clock.monotonic()),
+    });
   }
 
   /** The exit of `slot` has been noted; init may forget it. */
@@ -298,6 +304,12 @@ export class InitClient {
 
 /** Few are read at the same time, so one that says nothing must not keep others waiting. */
 const CRONTAB_TIMEOUT_MS = 2000;
+/** For all pages. */
+const LIST_TIMEOUT_MS = 10_000;
+/** That an init has (slots.h), and bytes of their words. */
+const MAX_SLOTS = 256;
+const MAX_KIND = 15;
+const MAX_LABEL = 63;
 const nothing = () => {};
 const E2BIG = 7;
 
@@ -363,7 +375,7 @@ function welcomeOf(fields: Fields): Welcome {
     hash: fields.text(TAG.HASH),
     bootId: fields.text(TAG.BOOT_ID),
     startTime: fields.bigint(TAG.START_TIME),
-    startedAtMs: fields.number(TAG.TIME_MS),
+    startedAtMs: fields.moment(TAG.TIME_MS),
     state: initStateOf(fields.number(TAG.STATE)),
     uid: fields.number(TAG.UID),
     address: fields.optional(TAG.ADDRESS, (one) => addressOf(one.text(TAG.ADDRESS), 4), null),
@@ -389,12 +401,12 @@ function entryOf(fields: Fields): SlotEntry {
   const isEnded = fields.number(TAG.STATE) === STATE.ENDED;
   return {
     slot: fields.bigint(TAG.SLOT),
-    kind: fields.text(TAG.KIND),
-    label: fields.text(TAG.LABEL),
+    kind: fields.text(TAG.KIND, MAX_KIND),
+    label: fields.text(TAG.LABEL, MAX_LABEL),
     pid: fields.number(TAG.PID),
     state: isEnded ? 'ended' : 'running',
     argv: fields.texts(TAG.ARG),
-    startedAtMs: isEnded ? null : fields.number(TAG.TIME_MS),
+    startedAtMs: isEnded ? null : fields.moment(TAG.TIME_MS),
     exit: isEnded ? slotExitOf(fields) : null,
     isReady: fields.optional(TAG.READY, (one) => one.number(TAG.READY) === 1, false),
   };
@@ -411,8 +423,8 @@ function eventOf({ verb, fields }: Frame): SlotEvent | null {
 function slotExitOf(fields: Fields): SlotExit {
   return {
     slot: fields.bigint(TAG.SLOT),
-    kind: fields.text(TAG.KIND),
-    label: fields.text(TAG.LABEL),
+    kind: fields.text(TAG.KIND, MAX_KIND),
+    label: fields.text(TAG.LABEL, MAX_LABEL),
     pid: fields.number(TAG.PID),
     ...exitStatusOf(fields),
   };

@@ -43,7 +43,7 @@ export function partsOf(
 }
 
 /** Labels of other processes. */
-const RESERVED = ['command', 'hook', 'cron'];
+const RESERVED = ['command', 'crontab', 'exec', 'hook', 'init', 'shell', 'ssh'];
 const LABEL_LENGTH = 40;
 
 /** Its name or that of its program; with a number behind it where that is `taken`. */

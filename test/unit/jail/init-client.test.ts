@@ -1,12 +1,18 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { EmperorError } from '../../../src/base/errors.ts';
 import { Scope } from '../../../src/base/scope.ts';
-import type { Field, Frame } from '../../../src/jail/frames.ts';
+import { Connection } from '../../../src/jail/connection.ts';
+import { encodeFrame, type Field, type Frame } from '../../../src/jail/frames.ts';
 import { InitClient, StartError } from '../../../src/jail/init-client.ts';
 import { STATE, STDIO, TAG, VERB } from '../../../src/jail/wire.ts';
 import { type Answer, type FrameServer, frameServer } from '../../support/frame-server.ts';
+import { ManualClock, settled } from '../../support/manual-clock.ts';
+import { until } from '../../support/wait.ts';
 
 const ok: Answer = { verb: VERB.OK, fields: [] };
 const welcome = (state: number, more: readonly Field[] = []): Answer => ({
@@ -253,6 +259,84 @@ describe('InitClient', () => {
     await expect(client.signal(9n, 15)).rejects.toMatchObject({
       code: 'system-call',
       message: 'Cannot send signal 15 to slot 9: init says ESRCH',
+    });
+  });
+
+  describe('of an init that its tenant has taken over', () => {
+    const entry = (changes: readonly Field[] = []): readonly Field[] => [
+      ...changes,
+      [TAG.SLOT, 1],
+      [TAG.KIND, 'command'],
+      [TAG.LABEL, 'x'.repeat(100_000)],
+      [TAG.PID, 2],
+      [TAG.STATE, STATE.RUNNING],
+      [TAG.TIME_MS, 1000],
+    ];
+    const listed = (...fields: readonly Field[]): Answer => ({ verb: VERB.LISTED, fields });
+
+    test.each<[string, Answer]>([
+      ['pages without end', listed([TAG.ENTRY, entry()], [TAG.NUMBER, 0])],
+      ['pages of nothing', listed([TAG.NUMBER, 0])],
+      ['a moment that no date can be', listed([TAG.ENTRY, entry([[TAG.TIME_MS, 2 ** 53 - 1]])])],
+    ])('takes no list of %s', async (_, answer) => {
+      const { client, server } = await connect(() => answer);
+      await expect(client.list()).rejects.toMatchObject({ code: 'not-reachable' });
+      expect(server.requests.length).toBeLessThan(260);
+    });
+
+    test('takes no more of a word than there can be', async () => {
+      const answers = [
+        listed([TAG.ENTRY, entry()]),
+        refusal(constants.errno.EIO, 'x'.repeat(200_000)),
+      ];
+      const { client } = await connect(() => answers.shift() ?? ok);
+      expect((await client.list())[0]?.label).toHaveLength(63);
+      const error = await client.start(COMMAND).catch((one: unknown) => one);
+      expect((error as StartError).message.length).toBeLessThan(1200);
+    });
+
+    test('keeps so many requests that are not answered, and so much that is not read', async () => {
+      const { client } = await connect(() => null);
+      const waiting = Array.from({ length: 1024 }, () => client.ack(1n).catch(() => 'ended'));
+      await expect(client.ack(1n)).rejects.toMatchObject({ code: 'timeout' });
+      client.close();
+      expect(new Set(await Promise.all(waiting))).toEqual(new Set(['ended']));
+
+      const path = join(directory, 'deaf.sock');
+      const deaf = createServer((socket) => socket.pause()).listen(path);
+      scope.add(deaf, (one) => void one.close());
+      await once(deaf, 'listening');
+      const talker = scope.add(await InitClient.connect(path), (one) => one.close());
+      const large = { ...COMMAND, env: [`A=${'x'.repeat(200_000)}`] };
+      const outcomes = Array.from({ length: 20 }, (_, slot) =>
+        talker.start({ ...large, slot }).catch((error: EmperorError) => error.code),
+      );
+      expect(await outcomes.at(-1)).toBe('timeout');
+      talker.close();
+      expect(await outcomes[0]).toBe('not-reachable');
+    });
+
+    test('rests from a flood', async () => {
+      const clock = new ManualClock();
+      const path = join(directory, 'init.sock');
+      const server = scope.add(await frameServer(path, () => null), (one) => one.close());
+      let heard = 0;
+      const readEvent = () => {
+        heard += 1;
+        void clock.pass(1);
+        return null;
+      };
+      const dialect = { peer: 'init', readEvent, mayFlood: true as const, clock };
+      const connection = scope.add(await Connection.connect(path, dialect), (one) => one.close());
+      const event = encodeFrame({ verb: VERB.CRONTAB_CHANGED, id: 0, fields: [] });
+      server.sendRaw(Buffer.concat(Array.from({ length: 100_000 }, () => event)));
+      await until('it has heard some', async () => heard > 0);
+      const before = heard;
+      for (let turn = 0; turn < 20; turn += 1) await settled();
+      expect([heard, before < 100_000]).toEqual([before, true]);
+      await clock.pass(50);
+      await until('it listens again', async () => heard > before);
+      connection.close();
     });
   });
 });

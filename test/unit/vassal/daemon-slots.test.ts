@@ -47,7 +47,8 @@ describe('labelOf()', () => {
   test('is one short word, and none that the log uses otherwise', () => {
     expect(labelOf(plainDaemon(['/x/my prog\n']), new Set())).toBe('my_prog_');
     expect(labelOf(plainDaemon(['x'.repeat(100)]), new Set())).toBe('x'.repeat(40));
-    expect(labelOf(plainDaemon(['command']), new Set())).toBe('command-2');
+    for (const used of ['command', 'crontab', 'exec', 'hook', 'init', 'shell', 'ssh'])
+      expect(labelOf(plainDaemon([used]), new Set())).toBe(`${used}-2`);
     expect(labelOf(plainDaemon(['']), new Set())).toBe('daemon');
   });
 });
