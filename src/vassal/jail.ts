@@ -168,12 +168,11 @@ export class Jail {
   /** Ends it: `signal` to all, `graceMs` to go by themselves, then SIGKILL; resolves when it is gone. */
   async stop(options: { readonly graceMs: number; readonly signal: number }): Promise<void> {
     if (!this.#isDead) {
-      try {
-        await this.init.stop(options);
-      } catch (error) {
-        this.#host.log.debug({ vassal: this.name, error: messageOf(error) }, 'init did not answer');
-      }
       const late = this.#host.clock.after(options.graceMs + STOP_MARGIN_MS, () => this.#sigkill());
+      // What its init says to that, if anything, changes nothing.
+      this.init.stop(options).catch((error: unknown) => {
+        this.#host.log.debug({ vassal: this.name, error: messageOf(error) }, 'init did not answer');
+      });
       await this.#died;
       late();
     }
