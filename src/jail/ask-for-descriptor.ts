@@ -11,10 +11,10 @@ import { ErrnoError, errnoName } from '../linux/errno.ts';
 import type { Poller } from '../linux/poller.ts';
 import {
   closeDescriptors,
-  connectUnix,
   receiveWithDescriptors,
   sendWithDescriptors,
 } from '../linux/unix-descriptors.ts';
+import { connectUnix } from '../linux/unix-socket.ts';
 import { Refusal } from './connection.ts';
 import {
   encodeFrame,

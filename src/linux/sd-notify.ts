@@ -2,16 +2,11 @@
 import { closeSync } from 'node:fs';
 import { MAX_SOCKET_PATH_BYTES } from '../base/socket-path.ts';
 import { libcCall } from './libc.ts';
+import { openSocket, SOCK_DGRAM } from './unix-socket.ts';
 
 const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
 
-const socket = libcCall<[family: number, type: number, protocol: number]>(
-  'int socket(int, int, int)',
-);
 const sendto = libcCall<
   [fd: number, bytes: Buffer, length: number, flags: number, address: Buffer, size: number]
 >('long sendto(int, const void *, size_t, int, const void *, unsigned int)');
@@ -21,7 +16,7 @@ const sendto = libcCall<
  * a path, or `@NAME` in the abstract name space. ENOENT, ECONNREFUSED: nobody listens there.
  */
 export function sdNotify(notifySocket: string, state: string): void {
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const fd = openSocket(SOCK_DGRAM);
   try {
     const bytes = Buffer.from(state);
     const address = unixAddress(notifySocket);

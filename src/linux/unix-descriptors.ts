@@ -3,14 +3,9 @@
  * touches: it would close what comes. Nothing here blocks, and what is received is closed on exec.
  */
 import { closeSync } from 'node:fs';
-import { shortPath } from '../base/socket-path.ts';
 import { ErrnoError } from './errno.ts';
 import { addressOf, libcCall } from './libc.ts';
 
-const AF_UNIX = 1;
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
@@ -33,12 +28,6 @@ const CMSG_HEAD_BYTES = 16;
 /** As many as init and launcher take with one frame. */
 const MAX_DESCRIPTORS = 4;
 
-const socketCall = libcCall<[domain: number, type: number, protocol: number]>(
-  'int socket(int, int, int)',
-);
-const connectCall = libcCall<[fd: number, address: Buffer, length: number]>(
-  'int connect(int, void *, unsigned int)',
-);
 const sendmsg = libcCall<[fd: number, message: Buffer, flags: number]>(
   'long sendmsg(int, void *, int)',
 );
@@ -50,24 +39,6 @@ const recvmsg = libcCall<[fd: number, message: Buffer, flags: number]>(
 const message = Buffer.alloc(MSGHDR.bytes);
 const vector = Buffer.alloc(IOVEC_BYTES);
 const control = Buffer.alloc(CMSG_HEAD_BYTES + 4 * MAX_DESCRIPTORS);
-
-/**
- * Connects to the stream socket at `path`, however long, and returns its descriptor. ENOENT, ECONNREFUSED:
- * nobody listens there. EAGAIN: too many wait to be accepted.
- */
-export function connectUnix(path: string): number {
-  const short = shortPath(path);
-  try {
-    const address = Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(`${short.path}\0`)]);
-    const fd = socketCall(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return closedOnError([fd], () => {
-      connectCall(fd, address, address.length);
-      return fd;
-    });
-  } finally {
-    short.close();
-  }
-}
 
 /**
  * Sends `bytes` with at most four descriptors, which stay open here; returns how many bytes went. EAGAIN: no
@@ -97,24 +68,16 @@ export function receiveWithDescriptors(
   fillMessage(buffer, control.length);
   const length = recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   const fds = receivedDescriptors(Number(message.readBigUInt64LE(MSGHDR.controlBytes)));
-  return closedOnError(fds, () => {
-    if (message.readInt32LE(MSGHDR.flags) & MSG_CTRUNC) throw new ErrnoError('recvmsg', EMSGSIZE);
-    return { length: Math.min(length, buffer.length), fds };
-  });
+  if (message.readInt32LE(MSGHDR.flags) & MSG_CTRUNC) {
+    closeDescriptors(fds);
+    throw new ErrnoError('recvmsg', EMSGSIZE);
+  }
+  return { length: Math.min(length, buffer.length), fds };
 }
 
 /** Closes all of `fds`. */
 export function closeDescriptors(fds: readonly number[]): void {
   for (const fd of fds) closeSync(fd);
-}
-
-function closedOnError<T>(fds: readonly number[], act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    closeDescriptors(fds);
-    throw error;
-  }
 }
 
 function fillMessage(bytes: Uint8Array, controlBytes: number): void {

@@ -1,4 +1,4 @@
-/** Listening unix stream sockets as bare descriptors (unix(7), socket(2)), for loops that wait by epoll. */
+/** Unix sockets as bare descriptors (unix(7), socket(2)), which libuv never touches: made, listening and connected. */
 import { closeSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { EmperorError, isErrno } from '../base/errors.ts';
@@ -7,12 +7,11 @@ import { libcCall } from './libc.ts';
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
-/** sun_family and 108 bytes of path. */
-const ADDRESS_BYTES = 110;
 const BACKLOG = 512;
 
 const socketCall = libcCall<[domain: number, type: number, protocol: number]>(
@@ -42,7 +41,7 @@ export function listenUnix(
   refuseUnlessStale(path);
   const fresh = join(dirname(path), `.${basename(path)}.${process.pid}`);
   rmSync(fresh, { force: true });
-  const fd = openSocket();
+  const fd = openSocket(SOCK_STREAM);
   try {
     bindWithMode(fd, fresh, mode);
     if (passesCredentials) setOption(fd, SOL_SOCKET, SO_PASSCRED, Buffer.from([1, 0, 0, 0]), 4);
@@ -52,6 +51,21 @@ export function listenUnix(
   } catch (error) {
     closeSync(fd);
     rmSync(fresh, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Connects to the stream socket at `path`, however long, and returns its descriptor, not blocking. ENOENT,
+ * ECONNREFUSED: nobody listens there. EAGAIN: too many wait to be accepted. EPROTOTYPE: no stream socket.
+ */
+export function connectUnix(path: string): number {
+  const fd = openSocket(SOCK_STREAM);
+  try {
+    withAddress(path, (address) => connectCall(fd, address, address.length));
+    return fd;
+  } catch (error) {
+    closeSync(fd);
     throw error;
   }
 }
@@ -74,17 +88,13 @@ function refuseUnlessStale(path: string): void {
 }
 
 function hasListener(path: string): boolean {
-  const fd = openSocket();
   try {
-    withAddress(path, (address) => connectCall(fd, address, ADDRESS_BYTES));
+    closeSync(connectUnix(path));
     return true;
   } catch (error) {
-    // EAGAIN: many already wait for it to accept them.
     if (isErrno(error, 'EAGAIN')) return true;
     if (isErrno(error, 'ECONNREFUSED', 'ENOENT', 'EPROTOTYPE')) return false;
     throw error;
-  } finally {
-    closeSync(fd);
   }
 }
 
@@ -92,23 +102,22 @@ function hasListener(path: string): boolean {
 function bindWithMode(fd: number, path: string, mode: number): void {
   const mask = process.umask(~mode & 0o777);
   try {
-    withAddress(path, (address) => bindCall(fd, address, ADDRESS_BYTES));
+    withAddress(path, (address) => bindCall(fd, address, address.length));
   } finally {
     process.umask(mask);
   }
 }
 
-function openSocket(): number {
-  return socketCall(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+/** Returns one of that type, not blocking and closed on exec. */
+export function openSocket(type: typeof SOCK_STREAM | typeof SOCK_DGRAM): number {
+  return socketCall(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 function withAddress(path: string, call: (address: Buffer) => number): void {
   const short = shortPath(path);
   try {
-    const address = Buffer.alloc(ADDRESS_BYTES);
-    address.writeUInt16LE(AF_UNIX, 0);
-    address.write(short.path, 2, 'utf8');
-    call(address);
+    // struct sockaddr_un: the family, the path, NUL.
+    call(Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(`${short.path}\0`)]));
   } finally {
     short.close();
   }
