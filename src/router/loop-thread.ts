@@ -3,11 +3,13 @@
  * in epoll_wait, so an eventfd says that there are messages. A loop that fails is a bug, and ends the process.
  */
 import { closeSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { DIST } from '../base/checkout.ts';
 import { openEventfd, signalEventfd } from '../linux/eventfd.ts';
 
 export interface LoopThreadOptions<Report> {
-  /** The file that is run, beside this one. */
+  /** Which program is run. */
   readonly worker: 'packet-worker' | 'uwsgi-worker';
   /** What it is started with; `wake` is its eventfd. */
   readonly dataOf: (wake: number) => object;
@@ -25,7 +27,8 @@ export class LoopThread<Message, Report> {
   readonly ended: Promise<void>;
 
   constructor({ worker, dataOf, onReport }: LoopThreadOptions<Report>) {
-    this.#worker = new Worker(fileOf(worker), {
+    // From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript.
+    this.#worker = new Worker(join(DIST, `router/${worker}.js`), {
       workerData: dataOf(this.#wake),
       execArgv: [],
       // Descriptors come and go by system calls that Node does not see.
@@ -51,10 +54,4 @@ export class LoopThread<Message, Report> {
     await this.ended;
     closeSync(this.#wake);
   }
-}
-
-/** From the sources (tests) the built worker is used: a worker of Node 20 cannot read TypeScript. */
-function fileOf(worker: LoopThreadOptions<never>['worker']): URL {
-  const folder = import.meta.url.endsWith('.ts') ? '../../dist/router' : '.';
-  return new URL(`${folder}/${worker}.js`, import.meta.url);
 }
