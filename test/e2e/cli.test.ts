@@ -178,6 +178,16 @@ describe('a running emperor', () => {
     expect(emperor.json<VassalStatus>('status', 'second').state).toBe('stopped');
   });
 
+  test('a wait in vain ends with 124, one for what cannot come at once with 1', () => {
+    const wait = (name: string, what: string) =>
+      emperor.cli('wait', name, '--for', what, '--timeout', '200ms').status;
+    expect(wait('blog', 'running')).toBe(0);
+    expect(wait('blog', 'stopped')).toBe(124);
+    emperor.write('blog', '[vassal]\ncomand = x\n');
+    expect(wait('blog', 'applied')).toBe(1);
+    emperor.apply('blog', SLEEP);
+  });
+
   test('whoever may not, is told so: 77', () => {
     const as = (...args: readonly string[]) => asSomebody(65_534, args);
     const socket = join(emperor.directory, 'run/emperor.sock');

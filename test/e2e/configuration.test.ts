@@ -7,6 +7,7 @@ import {
   linkSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -239,6 +240,7 @@ describe('a vassal file', () => {
     expect(origin('command')).toMatch(/small\.ini:2/);
     expect(origin('hostname')).toMatch(/class small \(.*emperor\.ini:\d+\)/);
     expect(origin('tmp-size')).toBe('built-in default');
+    expect(emperor.cli('cat', 'small').stdout).toBe(`${SLEEP}class = small\n`);
     const changed = join(emperor.directory, 'small.ini');
     writeFileSync(changed, '[vassal]\ncommand = sleep 2000\nclass = small\n');
     const [change] = emperor.json<readonly PlannedChange[]>('plan', changed);
@@ -298,6 +300,21 @@ command = sleep 1000
     await until('they are back', () => stats().conditions.length === 0);
     expect(status('burst7')).toMatchObject({ state: 'running', generation: 1 });
   }, 180_000);
+});
+
+test('partly M35: what `emperor-use-clone` names each vassal has of its own; the rest is shared', async () => {
+  const sharing = new TestEmperor({ ini: 'emperor-use-clone = fs,pid,net' });
+  try {
+    await sharing.start();
+    sharing.apply('blog', SLEEP);
+    const links = (pid: number) =>
+      ['mnt', 'pid', 'net', 'ipc', 'uts'].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
+    const own = links(sharing.status('blog').pid ?? 0);
+    const host = links(sharing.pid);
+    expect(own.map((link, at) => link === host[at])).toEqual([false, false, false, true, true]);
+  } finally {
+    await sharing.close();
+  }
 });
 
 test('`check` validates without a daemon, and the JSON has positions', () => {
