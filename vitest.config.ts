@@ -11,8 +11,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           maxWorkers: '100%',
-          // Properties take seconds where others use the machine, too.
-          testTimeout: 30_000,
+          // Properties take ten seconds and more where others use the machine, too.
+          testTimeout: 60_000,
         },
       },
       {
