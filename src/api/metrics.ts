@@ -93,6 +93,11 @@ function emperorMetrics(stats: EmperorStats): readonly Metric[] {
 function vassalMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
   const each = (value: (vassal: VassalStatus) => number): readonly Sample[] =>
     vassals.map((vassal) => ({ labels: { vassal: vassal.name }, value: value(vassal) }));
+  const used = (value: (vassal: VassalStatus) => number | null): readonly Sample[] =>
+    vassals.flatMap((vassal) => {
+      const found = value(vassal);
+      return found === null ? [] : [{ labels: { vassal: vassal.name }, value: found }];
+    });
   return [
     gauge(
       'emperor_vassal_up',
@@ -118,6 +123,26 @@ function vassalMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
       'emperor_vassal_generation',
       'Applied changes.',
       each(({ generation }) => generation),
+    ),
+    gauge(
+      'emperor_vassal_memory_bytes',
+      'Memory of all that runs in it, cached files among it.',
+      used(({ usage }) => usage.memoryBytes),
+    ),
+    counter(
+      'emperor_vassal_cpu_seconds_total',
+      'Processor time of all that ran in it since it was started.',
+      used(({ usage }) => usage.cpuSeconds),
+    ),
+    gauge(
+      'emperor_vassal_pids',
+      'Processes and threads in it.',
+      used(({ usage }) => usage.pids),
+    ),
+    counter(
+      'emperor_vassal_oom_kills_total',
+      'Processes that the kernel has killed in it for memory since it was started.',
+      each(({ alarms }) => alarms.find(({ kind }) => kind === 'oom')?.count ?? 0),
     ),
   ];
 }

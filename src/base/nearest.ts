@@ -2,11 +2,16 @@
 
 const MAX_DISTANCE = 2;
 
-/** Returns another known word within two edits of `word`, the closest first found; undefined if there is none. */
+/** Returns another known word that differs in case and hyphens only, else the closest within two edits; undefined if there is none. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  const all = [...known];
+  // `MemoryMax` and `memory_max` are `memory-max` to whoever writes them.
+  const bare = (text: string) => text.toLowerCase().replaceAll(/[-_]/g, '');
+  const same = all.find((candidate) => candidate !== word && bare(candidate) === bare(word));
+  if (same !== undefined) return same;
   let best: string | undefined;
   let bestDistance = MAX_DISTANCE + 1;
-  for (const candidate of known) {
+  for (const candidate of all) {
     const distance = editDistance(word, candidate);
     // Two edits turn `x` into anything of two letters: a suggestion must keep most of the word.
     if (distance > 0 && distance < bestDistance && distance < candidate.length) {

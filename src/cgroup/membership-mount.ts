@@ -40,16 +40,62 @@ export function provideMembershipMount(directory: string): MembershipMount {
 /** Finds the mount in the text of a /proc/PID/mountinfo. Pure. */
 export function membershipMount(mountinfo: string): MembershipMount | undefined {
   let freezer: MembershipMount | undefined;
-  for (const line of mountinfo.split('\n')) {
-    const [before, after] = line.split(' - ');
-    const path = before?.split(' ')[4];
-    const [type, , all = ''] = after?.split(' ') ?? [];
-    if (!path) continue;
-    const options = all.replace(/^r[ow],?/, '');
+  for (const { type, path, options } of mountsIn(mountinfo)) {
     if (type === 'cgroup2') return { kind: 'v2', path, options };
     if (type === 'cgroup' && options.split(',').includes('freezer')) {
       freezer = { kind: 'v1', path, options };
     }
   }
   return freezer;
+}
+
+const V1_CONTROLLERS = ['memory', 'cpu', 'cpuacct', 'pids', 'blkio'];
+
+/** As provideMembershipMount(), for v1's controllers: controller → where it is mounted; empty on a machine of v2. */
+export function provideControllerMounts(directory: string): ReadonlyMap<string, string> {
+  const own = controllerMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+  if (own.size > 0) return new Map([...own].map(([name, { path }]) => [name, path]));
+  const machine = controllerMounts(readFileSync('/proc/1/mountinfo', 'utf8'));
+  const made = new Map<string, string>();
+  return new Map(
+    [...machine].map(([name, { options }]) => {
+      const path = made.get(options) ?? join(directory, `cgroup-${name}`);
+      if (!made.has(options)) {
+        mkdirSync(path, { recursive: true });
+        mountKernelFileSystem({ type: 'cgroup', target: path, options });
+        made.set(options, path);
+      }
+      return [name, path];
+    }),
+  );
+}
+
+/** Finds the mounts of v1's controllers in the text of a /proc/PID/mountinfo. Pure. */
+export function controllerMounts(
+  mountinfo: string,
+): ReadonlyMap<string, { readonly path: string; readonly options: string }> {
+  const found = new Map<string, { path: string; options: string }>();
+  for (const { type, path, options } of mountsIn(mountinfo)) {
+    if (type !== 'cgroup') continue;
+    for (const name of options.split(',')) {
+      if (V1_CONTROLLERS.includes(name) && !found.has(name)) found.set(name, { path, options });
+    }
+  }
+  return found;
+}
+
+interface Mount {
+  readonly type: string;
+  readonly path: string;
+  /** Of the file system. */
+  readonly options: string;
+}
+
+function mountsIn(mountinfo: string): readonly Mount[] {
+  return mountinfo.split('\n').flatMap((line) => {
+    const [before, after] = line.split(' - ');
+    const path = before?.split(' ')[4];
+    const [type = '', , all = ''] = after?.split(' ') ?? [];
+    return path ? [{ type, path, options: all.replace(/^r[ow],?/, '') }] : [];
+  });
 }

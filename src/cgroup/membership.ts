@@ -16,6 +16,12 @@ export interface Leaves {
   readonly payloadProcs: string;
 }
 
+/** All that a vassal's init joins. */
+export interface Cgroups extends Leaves {
+  /** Further cgroup.procs files, of v1's controllers: what init starts is born there. */
+  readonly joins: readonly string[];
+}
+
 export interface Membership {
   readonly kind: 'v2' | 'v1';
   /** Makes the cgroups of `name`; they may exist already. */
@@ -54,7 +60,7 @@ export function openMembership(options: {
  * Makes each directory of `path` below `mount`, and returns the last. One by one: where nothing is mounted any more,
  * Node's own `recursive` tries for ever.
  */
-function makeBelow(mount: string, path: string): string {
+export function makeBelow(mount: string, path: string): string {
   return path.split('/').reduce((above, name) => {
     const directory = join(above, name);
     try {
@@ -70,7 +76,7 @@ function makeBelow(mount: string, path: string): string {
 const V1_FILES = ['tasks', 'notify_on_release', 'release_agent'];
 
 /** A vassal may be called `cgroup.procs`; no name begins with `_`. */
-function directoryOf(name: string): string {
+export function directoryOf(name: string): string {
   return name.includes('.') || V1_FILES.includes(name) ? `_${name}` : name;
 }
 
@@ -131,7 +137,7 @@ function readPids(file: string): readonly number[] {
   return readIfThere(file).split('\n').filter(Boolean).map(Number);
 }
 
-function makeDirectory(path: string): void {
+export function makeDirectory(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
@@ -139,7 +145,7 @@ function makeDirectory(path: string): void {
   }
 }
 
-function removeDirectory(path: string): boolean {
+export function removeDirectory(path: string): boolean {
   try {
     rmdirSync(path);
   } catch (error) {
@@ -149,7 +155,7 @@ function removeDirectory(path: string): boolean {
   return true;
 }
 
-function readIfThere(file: string): string {
+export function readIfThere(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { EmperorError } from '../base/errors.ts';
 import { isVassalName } from '../config/names.ts';
 import type { JailPlan } from '../jail/plan.ts';
@@ -46,6 +47,9 @@ export interface AdministrationHost {
   readonly quit: (options: { readonly stopVassals: boolean }) => Promise<void>;
 }
 
+const NOTHING_USED = { memoryBytes: null, cpuSeconds: null, pids: null };
+const LISTED_AT_ONCE = 50;
+
 export class Administration implements Governor {
   readonly #realm: Realm;
   readonly #emperor: Emperor;
@@ -63,9 +67,15 @@ export class Administration implements Governor {
 
   async list(): Promise<readonly VassalStatus[]> {
     const status = (await this.#realm.network?.looks.look())?.status ?? null;
-    return [...this.#realm.names()]
-      .sort()
-      .map((name) => this.#status(name, { processes: [], traffic: trafficIn(status, name) }));
+    const found: VassalStatus[] = [];
+    for (const name of [...this.#realm.names()].sort()) {
+      if (this.#realm.knows(name)) {
+        found.push(this.#status(name, { processes: [], traffic: trafficIn(status, name) }));
+      }
+      // What a vassal uses is read from files: of thousands that takes a while.
+      if (found.length % LISTED_AT_ONCE === 0) await setImmediate();
+    }
+    return found;
   }
 
   async status(name: string): Promise<VassalStatus> {
@@ -105,6 +115,7 @@ export class Administration implements Governor {
       address: addressText(held?.address ?? null),
       address6: addressText(held?.address6 ?? null),
       network: network ? asked.traffic : null,
+      usage: vassal.jail ? this.#realm.vassalHost.controllers.usage(name) : NOTHING_USED,
       crontab: this.#realm.cron.crontabOf(name),
     });
   }
@@ -128,7 +139,7 @@ export class Administration implements Governor {
     const leaf = (kind: string) => `CGROUP/${name}/${kind}/cgroup.procs`;
     return this.#realm.surroundings.planJail(
       { ...wanted, generation },
-      { initProcs: leaf('init'), payloadProcs: leaf('payload') },
+      { initProcs: leaf('init'), payloadProcs: leaf('payload'), joins: [] },
       join(this.#realm.vassalHost.runDirectory, name),
     );
   }

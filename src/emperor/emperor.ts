@@ -147,6 +147,7 @@ export class Emperor {
     await this.#realm.waiters.until(() =>
       all.every(({ state }) => isAtRest(state)) ? true : undefined,
     );
+    this.#realm.vassalHost.controllers.dissolve();
     this.#realm.vassalHost.membership.dissolve();
   }
 

@@ -3,11 +3,13 @@
  * here, only the contract between emperor/ and api/.
  */
 import type { Diagnostic, ErrorCode } from '../base/errors.ts';
+import type { Unmet, Usage } from '../cgroup/controllers.ts';
 import type { ChangeCost } from '../config/change-cost.ts';
 import type { Action, ChainName } from '../firewall/rule.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import type { Traffic } from '../router/counters.ts';
 import type { PacketMode } from '../router/self-test.ts';
+import type { Alarm } from '../vassal/alarms.ts';
 import type { DaemonState } from '../vassal/daemon-process.ts';
 import type { VassalState } from '../vassal/state.ts';
 
@@ -66,11 +68,11 @@ export interface VassalStatus {
   /** The customer's; null while it is not known, and where it does not count. */
   readonly crontab: { readonly jobs: number; readonly diagnostics: readonly Diagnostic[] } | null;
   readonly limits: Readonly<Record<string, number | string>>;
-  readonly usage: {
-    readonly memoryBytes: number | null;
-    readonly cpuSeconds: number | null;
-    readonly pids: number | null;
-  };
+  readonly usage: Usage;
+  /** Limits that this machine does not keep, and why. */
+  readonly unmetLimits: readonly Unmet[];
+  /** The last time of each kind that it met a limit. */
+  readonly alarms: readonly (Omit<Alarm, 'atMs'> & { readonly at: string })[];
   /** Totals until it is purged; null without a device, or where the router has never answered. */
   readonly network: Traffic | null;
   readonly config: {

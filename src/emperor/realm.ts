@@ -9,6 +9,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { bootId } from '../linux/proc.ts';
+import type { Alarm } from '../vassal/alarms.ts';
 import { isAtRest } from '../vassal/state.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
 import { DistroCache } from './distro-cache.ts';
@@ -37,6 +38,8 @@ export type RealmHost = Omit<
   | 'onDaemonFailure'
   | 'connectorOf'
   | 'applyLive'
+  | 'onUnmet'
+  | 'onAlarm'
   | 'onGone'
   | 'onChange'
   | 'onForeign'
@@ -118,6 +121,8 @@ export class Realm {
         this.events.add('daemon-failed', { vassal: name, label, message: reason }),
       connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
       applyLive: async (vassal) => this.network?.applyRules(vassal),
+      onAlarm: ({ name }, alarm) => this.events.add(alarm.kind, alarmFields(name, alarm)),
+      onUnmet: ({ name }, message) => this.events.add('limit-unmet', { vassal: name, message }),
       onGone: (name) => {
         this.network?.detach(name);
         this.doors.forget(name);
@@ -265,4 +270,12 @@ export class Realm {
     this.forgetIfGone(vassal.name);
     this.waiters.wake();
   }
+}
+
+function alarmFields(vassal: string, { kind, count, processes }: Alarm) {
+  const what =
+    kind === 'oom'
+      ? 'the kernel killed in it, since it used more than `memory-max`'
+      : 'it was refused another process, since it has as many as `pids-max`';
+  return { vassal, count, message: `${what} (${count} times)`, processes };
 }

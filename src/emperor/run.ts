@@ -10,8 +10,9 @@ import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
 import { Semaphore } from '../base/semaphore.ts';
+import { openControllers } from '../cgroup/controllers.ts';
 import { openMembership } from '../cgroup/membership.ts';
-import { provideMembershipMount } from '../cgroup/membership-mount.ts';
+import { provideControllerMounts, provideMembershipMount } from '../cgroup/membership-mount.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { loadSeccompFilter } from '../jail/seccomp.ts';
 import { flock } from '../linux/flock.ts';
@@ -76,6 +77,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
   const clock = systemClock;
   // Before the launcher, whose mount namespace begins as a copy of this one.
   const mount = provideMembershipMount(config.runDirectory);
+  const v1 = provideControllerMounts(config.runDirectory);
   const poller = scope.add(Poller.start(), (open) => open.close());
   const launcher = scope.add(
     await LauncherKeeper.open({ setting: launcherSetting(config), log, clock }),
@@ -94,6 +96,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
       parent: config.cgroupParent,
       listDirectories,
     }),
+    controllers: openControllers({ membership: mount, v1, parent: config.cgroupParent }),
     launcher: () => launcher.client,
     startLimit: new Semaphore(config.startLimit ?? STARTS_PER_CORE * availableParallelism()),
     random: Math.random,

@@ -1,5 +1,7 @@
 /** The status of a vassal as interfaces.md shows it, out of what the emperor holds. */
 import type { Diagnostic } from '../base/errors.ts';
+import type { Usage } from '../cgroup/controllers.ts';
+import { shownLimits } from '../cgroup/limits.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import type { SlotEntry } from '../jail/init-client.ts';
 import type { Traffic } from '../router/counters.ts';
@@ -16,6 +18,7 @@ export interface StatusSource {
   readonly processes: readonly ProcessStatus[];
   readonly address: string | null;
   readonly address6: string | null;
+  readonly usage: Usage;
   readonly network: Traffic | null;
   readonly crontab: VassalStatus['crontab'];
 }
@@ -50,8 +53,10 @@ export function statusOf(source: StatusSource): VassalStatus {
       lastError: daemon.lastError,
     })),
     crontab: source.crontab,
-    limits: {},
-    usage: { memoryBytes: null, cpuSeconds: null, pids: null },
+    limits: config ? shownLimits(config) : {},
+    usage: source.usage,
+    unmetLimits: vassal.unmet,
+    alarms: vassal.alarms.map(({ atMs, ...alarm }) => ({ ...alarm, at: isoOf(atMs) })),
     network: source.network,
     config: {
       file: source.file,
@@ -63,10 +68,14 @@ export function statusOf(source: StatusSource): VassalStatus {
   };
 }
 
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 function lastExitOf(vassal: Vassal): VassalStatus['lastExit'] {
   if (!vassal.lastExit) return null;
   const { code, signal, reason, atMs } = vassal.lastExit;
-  return { code, signal, reason, at: new Date(atMs).toISOString() };
+  return { code, signal, reason, at: isoOf(atMs) };
 }
 
 /** A slot of init as `processes` shows it; `hostPids` maps the vassal's pids to the host's. */
@@ -85,5 +94,5 @@ export function processStatusOf(
 }
 
 function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  return ms === null ? null : isoOf(ms);
 }

@@ -3,7 +3,7 @@
  * directory, environment and shell of whatever is started inside.
  */
 import { join, resolve } from 'node:path';
-import type { Leaves } from '../cgroup/membership.ts';
+import type { Cgroups } from '../cgroup/membership.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import type { Daemon } from '../config/kinds/daemons.ts';
 import type { Ready } from '../config/kinds/ready.ts';
@@ -50,7 +50,7 @@ export class SurroundingsMaker {
   }
 
   /** Throws `bad-distro`, and `conflict` when no uid is left. */
-  planJail(applied: Applied, leaves: Leaves, runDirectory: string): JailPlan {
+  planJail(applied: Applied, cgroups: Cgroups, runDirectory: string): JailPlan {
     const emperor = this.#emperor();
     const { config } = applied;
     const distro = join(emperor.distrosDirectory, config.distro);
@@ -72,7 +72,7 @@ export class SurroundingsMaker {
       logDirectory: join(emperor.logDirectory, config.name),
       logMaxBytes: config.logMaxBytes,
       logFiles: config.logFiles,
-      cgroup: leaves,
+      cgroups,
       tmpSizeBytes: config.tmpSizeBytes,
       runSizeBytes: config.runSizeBytes,
       dns: this.dnsOf(config),

@@ -54,6 +54,7 @@ const limit = (tag: Tag, value: number): Field => [
 const OPERANDS: Operands = {
   lock: (step) => [source(step)],
   cgroup: (step) => [[TAG.SOURCE, step.init], [TAG.TARGET, step.payload], ...owner(step)],
+  join: (step) => [source(step)],
   log: (step) => [
     source(step),
     ...owner(step),

@@ -17,6 +17,7 @@ export type Step =
       readonly uid: number;
       readonly gid: number;
     }
+  | { readonly op: 'join'; readonly source: string }
   | {
       readonly op: 'log';
       readonly source: string;
@@ -167,7 +168,11 @@ export interface JailSpec {
   readonly logDirectory: string;
   readonly logMaxBytes: number;
   readonly logFiles: number;
-  readonly cgroup: { readonly initProcs: string; readonly payloadProcs: string };
+  readonly cgroups: {
+    readonly initProcs: string;
+    readonly payloadProcs: string;
+    readonly joins: readonly string[];
+  };
   readonly tmpSizeBytes: number;
   readonly runSizeBytes: number;
   readonly dns: readonly string[];
@@ -343,11 +348,12 @@ function planHolds(spec: JailSpec): readonly Step[] {
     { op: 'lock', source: `${spec.runDirectory}/lock` },
     {
       op: 'cgroup',
-      init: spec.cgroup.initProcs,
-      payload: spec.cgroup.payloadProcs,
+      init: spec.cgroups.initProcs,
+      payload: spec.cgroups.payloadProcs,
       uid: spec.uid,
       gid: spec.gid,
     },
+    ...spec.cgroups.joins.map((source) => ({ op: 'join', source }) as const),
     {
       op: 'log',
       source: spec.logDirectory,

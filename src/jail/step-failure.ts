@@ -80,6 +80,13 @@ const TELLINGS: Tellings = {
       EAGAIN: () => "the parent's pids.max is reached",
     },
   },
+  join: {
+    what: ({ source }) => `join the cgroup ${source}`,
+    hints: {
+      ENOENT: () => 'it does not exist',
+      EAGAIN: () => "the parent's pids.max is reached",
+    },
+  },
   log: {
     what: ({ source }) => `open the log directory ${source}`,
     hints: {

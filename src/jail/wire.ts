@@ -130,7 +130,7 @@ export const STATE = { GATE: 0, RUNNING: 1, STOPPING: 2, ENDED: 3 } as const;
 /** The steps of a jail plan. The comment names the fields of the ENTRY. */
 export const OP = {
   LOCK: 1, // SOURCE file: flock, held for life; a second init of that name fails here
-  CGROUP: 2, // SOURCE init's cgroup.procs, TARGET payload's cgroup.procs, UID GID; repeatable
+  CGROUP: 2, // SOURCE init's cgroup.procs, TARGET payload's cgroup.procs, UID GID
   LOG: 3, // SOURCE directory, UID GID, LENGTH max bytes a file, COUNT files
   LISTEN: 4, // SOURCE path of init.sock
   PRIVATE: 5, // all mounts private
@@ -160,6 +160,7 @@ export const OP = {
   SECCOMP: 29, // BYTES: struct sock_filter[], put on everything that is started
   TUN: 30, // TARGET interface, LENGTH MTU, COUNT packets in its queue: made, for FETCH to hand out
   ADDRESS: 31, // ADDRESS GATEWAY ADDRESS6 GATEWAY6 if missing, FLAGS (see EXACT): tun up, read back
+  JOIN: 32, // SOURCE cgroup.procs that init joins, and with it all that it starts: of a controller of cgroup v1
 } as const;
 
 /** FLAGS of TMPFS, BIND and BIND_INSIDE: MOUNT_ATTR_* of mount_setattr(2). */

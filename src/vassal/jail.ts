@@ -10,7 +10,9 @@ import type { Clock } from '../base/clock.ts';
 import { delay } from '../base/clock.ts';
 import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { Leaves, Membership } from '../cgroup/membership.ts';
+import type { Controllers, Unmet } from '../cgroup/controllers.ts';
+import type { Limits } from '../cgroup/limits.ts';
+import type { Cgroups, Membership } from '../cgroup/membership.ts';
 import { InitClient, type SlotEvent, type Welcome } from '../jail/init-client.ts';
 import type { LauncherClient } from '../jail/launcher-client.ts';
 import type { JailPlan } from '../jail/plan.ts';
@@ -24,6 +26,7 @@ export interface JailHost {
   readonly log: Log;
   readonly poller: Poller;
   readonly membership: Membership;
+  readonly controllers: Controllers;
   readonly launcher: () => LauncherClient;
   /** run-dir/vassals */
   readonly runDirectory: string;
@@ -33,7 +36,9 @@ export interface JailHost {
 
 /** How a jail is made. */
 export interface Launch {
-  readonly plan: (leaves: Leaves, runDirectory: string) => JailPlan;
+  readonly plan: (cgroups: Cgroups, runDirectory: string) => JailPlan;
+  readonly limits: Limits;
+  readonly onUnmet: (unmet: readonly Unmet[]) => void;
   /** Connects what stands at its gate with the world outside; null where there is nothing to connect. */
   readonly connect: ((welcome: Welcome, initSocket: string) => Promise<void>) | null;
 }
@@ -117,7 +122,10 @@ export class Jail {
   static async launch(host: JailHost, name: string, launch: Launch): Promise<Jail> {
     const runDirectory = join(host.runDirectory, name);
     makeDirectory(runDirectory);
-    const plan = launch.plan(host.membership.create(name), runDirectory);
+    const leaves = host.membership.create(name);
+    const { joins, unmet } = host.controllers.create(name, launch.limits);
+    launch.onUnmet(unmet);
+    const plan = launch.plan({ ...leaves, joins }, runDirectory);
     const { pid } = await host.launcher().launch(plan);
     return Jail.#pass(host, { name, pid }, { plan, connect: launch.connect });
   }
@@ -258,9 +266,10 @@ export async function removeRemains(host: JailHost, name: string): Promise<void>
 }
 
 /** Tries once; returns what is in the way, null if nothing is left. */
-function remove({ membership, runDirectory }: JailHost, name: string): string | null {
+function remove({ membership, controllers, runDirectory }: JailHost, name: string): string | null {
   try {
-    if (membership.isPopulated(name) || !membership.remove(name)) {
+    const isBusy = membership.isPopulated(name) || !controllers.remove(name);
+    if (isBusy || !membership.remove(name)) {
       membership.kill(name);
       return `processes ${membership.payloadPids(name).join(' ')}`;
     }

@@ -9,7 +9,8 @@
  */
 import { EmperorError, messageOf } from '../base/errors.ts';
 import type { Semaphore } from '../base/semaphore.ts';
-import type { Leaves } from '../cgroup/membership.ts';
+import type { Unmet } from '../cgroup/controllers.ts';
+import type { Cgroups } from '../cgroup/membership.ts';
 import { type ChangeCost, costOf } from '../config/change-cost.ts';
 import type { Daemon } from '../config/kinds/daemons.ts';
 import type { Ready } from '../config/kinds/ready.ts';
@@ -19,6 +20,7 @@ import type { SlotEntry, SlotExit, SlotNotice, Welcome } from '../jail/init-clie
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
 import { isListening } from '../linux/listening.ts';
+import { type Alarm, Alarms } from './alarms.ts';
 import { CommandProcess, type MainLine } from './command-process.ts';
 import type { DaemonLine, DaemonProcess } from './daemon-process.ts';
 import { Daemons } from './daemons.ts';
@@ -62,7 +64,7 @@ export interface VassalHost extends JailHost, RetryHost {
   /** For whatever ends a command: see docs/decisions/0012-endings-are-paced.md. */
   readonly endLimit: Semaphore;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
-  readonly planJail: (applied: Applied, leaves: Leaves, runDirectory: string) => JailPlan;
+  readonly planJail: (applied: Applied, cgroups: Cgroups, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => MainLine | null;
   /** How it shows that it is ready, with an absolute path; null: by running. */
   readonly readyOf: (config: VassalConfig) => Ready | null;
@@ -82,6 +84,10 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly connectorOf: (config: VassalConfig) => Launch['connect'];
   /** Has what is outside of a running jail follow its configuration, such as the firewall. */
   readonly applyLive: (config: VassalConfig) => Promise<void>;
+  /** It has met one of its limits. */
+  readonly onAlarm: (vassal: Vassal, alarm: Alarm) => void;
+  /** Limits that this machine does not keep. */
+  readonly onUnmet: (vassal: Vassal, message: string) => void;
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied' | 'ready') => void;
   /** What was started by others in its jail, and is theirs to acknowledge: of an adopted init, or ended now. */
   readonly onForeign: (vassal: Vassal, found: ForeignProcesses) => void;
@@ -121,6 +127,7 @@ export class Vassal {
   readonly #retry: Retry;
   readonly #readiness: Readiness;
   readonly #innerHooks: InnerHooks;
+  readonly #alarms: Alarms;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
   #applied: Applied | null;
@@ -154,6 +161,8 @@ export class Vassal {
 
   /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
   awaitedBy = 0;
+  /** Limits that are not kept. */
+  unmet: readonly Unmet[] = [];
   restarts = 0;
   lastExit: (ProcessExit & { readonly atMs: number }) | null = null;
   lastError: string | null = null;
@@ -169,6 +178,7 @@ export class Vassal {
       this.#runPostApp();
     });
     this.#innerHooks = new InnerHooks(host.clock, host.random);
+    this.#alarms = new Alarms(name, host, (alarm) => host.onAlarm(this, alarm));
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
     this.#heldSha256 = past.heldSha256;
@@ -199,6 +209,10 @@ export class Vassal {
   /** It runs, and has shown that it can be used. */
   get isReady(): boolean {
     return this.#state === 'running' && this.#readiness.isReady;
+  }
+  /** The last of each kind. */
+  get alarms(): readonly Alarm[] {
+    return [...this.#alarms.last.values()];
   }
   get daemons(): readonly DaemonProcess[] {
     return this.#daemons.all;
@@ -297,6 +311,7 @@ export class Vassal {
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
     this.#isAnnounced = true;
     this.#take(jail);
+    if (applied) this.#alarms.follow(applied.config);
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);
@@ -326,6 +341,7 @@ export class Vassal {
   /** Forgets the jail without ending it: the emperor leaves. */
   release(): void {
     this.#isReleased = true;
+    this.#alarms.stop();
     this.#retry.cancel();
     this.#daemons.lose();
     this.#nothingRuns();
@@ -488,11 +504,14 @@ export class Vassal {
     this.#isAnnounced = true;
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, {
-      plan: (leaves, runDirectory) => this.#host.planJail(applied, leaves, runDirectory),
+      plan: (cgroups, runDirectory) => this.#host.planJail(applied, cgroups, runDirectory),
+      limits: applied.config,
+      onUnmet: (unmet) => this.#noteUnmet(unmet),
       connect: this.#host.connectorOf(applied.config),
     });
     this.#command.reset();
     this.#take(jail);
+    this.#alarms.follow(applied.config);
     this.#note(applied);
   }
 
@@ -641,7 +660,10 @@ export class Vassal {
   }
 
   #noteExit(exit: SlotExit): void {
-    this.lastExit = { ...exitOf(exit.status), atMs: exit.endedAtMs };
+    const ended = exitOf(exit.status);
+    this.#alarms.look();
+    const isOom = ended.reason === 'killed' && this.#alarms.hasJustKilled;
+    this.lastExit = { ...ended, ...(isOom ? { reason: 'oom' } : {}), atMs: exit.endedAtMs };
     this.#nothingRuns();
     if (this.#isEnding()) return;
     if (this.#command.ageMs >= HEALTHY_AFTER_MS) this.#retry.failures = 0;
@@ -684,6 +706,7 @@ export class Vassal {
 
   #jailDied(jail: Jail): void {
     if (this.#jail !== jail) return;
+    this.#alarms.stop();
     this.#jail = null;
     this.#hasRemains = true;
     this.#command.lose();
@@ -701,6 +724,7 @@ export class Vassal {
     if (!this.#isIn('stopping', 'reloading')) return;
     await this.#paced(() => this.#endJail());
     if (this.#isReleased) return;
+    this.#alarms.stop();
     this.#jail = null;
     this.#hasRemains = false;
     this.#command.lose();
@@ -781,8 +805,23 @@ export class Vassal {
     if (!this.#wanted || !this.#jail || !this.#differs() || this.#cost() === 'jail') return;
     const applied = this.#next(this.#wanted);
     await this.#jail.init.meta(applied);
-    await this.#host.applyLive(applied.config);
+    await this.#applyOutside(applied.config);
     this.#note(applied);
+  }
+
+  async #applyOutside(config: VassalConfig): Promise<void> {
+    this.#noteUnmet(this.#host.controllers.apply(this.name, config));
+    this.#alarms.follow(config);
+    await this.#host.applyLive(config);
+  }
+
+  #noteUnmet(unmet: readonly Unmet[]): void {
+    this.unmet = unmet;
+    for (const { key, reason } of unmet) {
+      const message = `\`${key}\` is not kept: ${reason}`;
+      this.#host.log.warn({ vassal: this.name, key }, message);
+      this.#host.onUnmet(this, message);
+    }
   }
 
   /** An adopted init without a record may run just what is wanted. */
@@ -790,7 +829,7 @@ export class Vassal {
     if (this.#unknown?.hash !== wanted.hash) return;
     const { generation } = this.#unknown;
     this.#unknown = null;
-    void this.#host.applyLive(wanted.config);
+    void this.#applyOutside(wanted.config);
     this.#note({ ...wanted, generation });
     this.#awaitReady();
   }

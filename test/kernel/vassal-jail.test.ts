@@ -20,6 +20,7 @@ beforeAll(async () => {
     log: silentLog,
     poller: Poller.start(),
     membership: w.membership,
+    controllers: w.controllers,
     launcher: () => client,
     runDirectory: `${w.paths.run}/vassals`,
     onGone: () => {},
@@ -32,7 +33,9 @@ afterAll(async () => {
 
 const launch = (name: string) =>
   Jail.launch(host, name, {
-    plan: (cgroup) => planJail(w.spec(name, { cgroup })),
+    plan: (cgroups) => planJail(w.spec(name, { cgroups })),
+    limits: {},
+    onUnmet: () => {},
     connect: null,
   });
 

@@ -9,7 +9,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../src/base/errors.ts';
-import { type MembershipMount, membershipMount } from '../../src/cgroup/membership-mount.ts';
+import {
+  controllerMounts,
+  type MembershipMount,
+  membershipMount,
+} from '../../src/cgroup/membership-mount.ts';
 import { until } from './wait.ts';
 
 export interface CgroupTree {
@@ -59,8 +63,23 @@ export function makeCgroupTree(name: string, kind?: MembershipMount['kind']): Cg
       for (const one of [...directories()].reverse()) rmdirSync(one);
       // An emperor that stopped everything has removed it.
       if (existsSync(path)) rmdirSync(path);
+      removeOfControllers(name);
     },
   };
+}
+
+/** Where this machine has v1's controllers. */
+export function controllersOfMachine(): ReadonlyMap<string, string> {
+  const mounts = controllerMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+  return new Map([...mounts].map(([name, { path }]) => [name, path]));
+}
+
+/** Removes what an emperor of that cgroup-parent has left in the hierarchies of v1's controllers. */
+export function removeOfControllers(parent: string): void {
+  for (const path of controllersOfMachine().values()) {
+    const all = [join(path, parent), ...descendants(join(path, parent))];
+    for (const one of all.reverse()) if (existsSync(one)) rmdirSync(one);
+  }
 }
 
 /** Parents before children. */

@@ -38,6 +38,8 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     daemons: [],
     crontab: null,
     limits: {},
+    unmetLimits: [],
+    alarms: [],
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: null,
     config: {

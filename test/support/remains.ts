@@ -1,7 +1,8 @@
 /** What an emperor that has ended may leave: its launcher, its vassals, their cgroups. Unlike a world's leaks(), by name. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isErrno } from '../../src/base/errors.ts';
+import { removeOfControllers } from './cgroup-tree.ts';
 import { allPids, commandOf, isAlive } from './proc.ts';
 import { until } from './wait.ts';
 
@@ -49,6 +50,7 @@ export class Remains {
   /** Once nothing is in them. */
   removeCgroups(): void {
     for (const path of this.#cgroups()) rmdirSync(path);
+    removeOfControllers(basename(this.#options.cgroup));
   }
 
   /** Children before parents. */

@@ -47,4 +47,5 @@ export const ONE_OF_EACH: readonly Step[] = [
     gateway6: 'fd00::1',
     exact: ['address', 'address6'],
   },
+  { op: 'join', source: '/sys/fs/cgroup/memory/emperor/blog/cgroup.procs' },
 ];

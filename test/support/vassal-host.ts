@@ -21,11 +21,18 @@ const WELCOME: Welcome = {
   address6: null,
 };
 
+/** Those of a machine that keeps no limits. */
+export const NO_CONTROLLERS = {
+  apply: () => [],
+  counts: () => ({ kills: 0, refusals: 0 }),
+} as unknown as VassalHost['controllers'];
+
 export function vassalHost(clock: Clock): VassalHost {
   return {
     clock,
     log: silentLog,
     membership: { isFrozen: () => false } as unknown as VassalHost['membership'],
+    controllers: NO_CONTROLLERS,
     startLimit: new Semaphore(2),
     endLimit: new Semaphore(2),
     backoff: () => ({ firstMs: 500, maxMs: 180_000 }),

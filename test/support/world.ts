@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isErrno } from '../../src/base/errors.ts';
 import { Scope } from '../../src/base/scope.ts';
+import { type Controllers, openControllers } from '../../src/cgroup/controllers.ts';
 import { type Membership, openMembership } from '../../src/cgroup/membership.ts';
 import type { LauncherClient } from '../../src/jail/launcher-client.ts';
 import { type JailPlan, type JailSpec, planJail } from '../../src/jail/plan.ts';
@@ -26,7 +27,7 @@ import {
   type RunningLauncher,
   startLauncher,
 } from '../../src/jail/start-launcher.ts';
-import { type CgroupTree, makeCgroupTree } from './cgroup-tree.ts';
+import { type CgroupTree, controllersOfMachine, makeCgroupTree } from './cgroup-tree.ts';
 import { commandOf } from './proc.ts';
 import { makeTinyDistro } from './tiny-distro.ts';
 import { until } from './wait.ts';
@@ -41,6 +42,7 @@ export interface World {
   /** Value for `cgroup-parent` of an emperor of this world. */
   readonly vassalsParent: string;
   readonly membership: Membership;
+  readonly controllers: Controllers;
   /** How the launcher of this world is started. */
   readonly launcherSetting: WorldLauncherSetting;
   /** Starts the launcher unless it runs; further calls return the same. */
@@ -108,6 +110,11 @@ async function makeWorld(scope: Scope, { cgroups }: WorldOptions): Promise<World
     parent: vassalsParent,
     listDirectories: subdirectories,
   });
+  const controllers = openControllers({
+    membership: cgroup.mount,
+    v1: controllersOfMachine(),
+    parent: vassalsParent,
+  });
   const daemons = join(cgroup.path, 'daemons');
   mkdirSync(daemons);
   const netns = await makeHostNamespace(daemons);
@@ -142,6 +149,7 @@ async function makeWorld(scope: Scope, { cgroups }: WorldOptions): Promise<World
     cgroup,
     vassalsParent,
     membership,
+    controllers,
     launcherSetting,
     launcher: () => launching.start(),
     launcherPid: () => launching.pid(),
@@ -257,7 +265,7 @@ function specOf(
     logDirectory: join(paths.log, name),
     logMaxBytes: 1024 * 1024,
     logFiles: 3,
-    cgroup: membership.create(name),
+    cgroups: { ...membership.create(name), joins: [] },
     tmpSizeBytes: 1024 * 1024,
     runSizeBytes: 1024 * 1024,
     dns: ['192.0.2.53'],

@@ -11,6 +11,7 @@ import { type Paint, painter } from '../paint.ts';
 import { printable } from '../printable.ts';
 import { reach } from '../reach.ts';
 import { stateColour, troubleOf } from '../states.ts';
+import { usageFacts } from '../usage-text.ts';
 
 export async function run(call: Call): Promise<number> {
   const { globals } = call;
@@ -64,6 +65,7 @@ function factsOf(vassal: VassalStatus, nowMs: number): readonly (readonly [strin
     ['hostname', vassal.hostname ?? ''],
     ['uid, gid', vassal.uid === null ? '' : `${vassal.uid}, ${vassal.gid}`],
     ['address', [vassal.address, vassal.address6].filter((each) => each !== null).join(', ')],
+    ...usageFacts(vassal),
     ...trafficFacts(vassal.network),
     ['last exit', lastExit ? `${exitText(lastExit)} at ${lastExit.at}` : ''],
     ['last error', vassal.lastError ?? ''],

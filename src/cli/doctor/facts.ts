@@ -30,6 +30,8 @@ export interface Facts {
   /** `6.18.0-amd64` */
   readonly kernelRelease: string;
   readonly namespaces: Readonly<Record<Namespace, Failure>>;
+  /** Controllers of cgroups by which limits can be kept. */
+  readonly controllers: readonly string[];
   readonly cgroupKind: 'v2' | 'v1' | null;
   readonly openat2: Failure;
   /** /proc/sys/kernel/seccomp/actions_avail */

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { DIST, NATIVE } from '../../base/checkout.ts';
 import { systemClock } from '../../base/clock.ts';
 import { EmperorError, messageOf } from '../../base/errors.ts';
-import { membershipMount } from '../../cgroup/membership-mount.ts';
+import { controllerMounts, membershipMount } from '../../cgroup/membership-mount.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
 import { listDistros } from '../../distro/keep.ts';
 import {
@@ -65,6 +65,7 @@ export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
       pid: tryNamespace('pid'),
     },
     cgroupKind: membershipMount(readProc('/proc/self/mountinfo') ?? '')?.kind ?? null,
+    controllers: controllersIn(readProc('/proc/self/mountinfo') ?? ''),
     openat2: attempt(() => closeSync(openBeneath('/', 'proc', constants.O_DIRECTORY))),
     seccompActions: (readProc('/proc/sys/kernel/seccomp/actions_avail') ?? '').trim().split(' '),
     leases: leasesIn(vassalDirectories),
@@ -84,6 +85,15 @@ export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
     nowMs: systemClock.now(),
     builtMs: statSync(fileURLToPath(import.meta.url)).mtimeMs,
   };
+}
+
+/** cgroup v2's where it has any, else v1's, by the names that v2 gives them. */
+function controllersIn(mountinfo: string): readonly string[] {
+  const mount = membershipMount(mountinfo);
+  const own = mount?.kind === 'v2' ? readProc(join(mount.path, 'cgroup.controllers')) : undefined;
+  const names = (own ?? '').trim().split(' ').filter(Boolean);
+  if (names.length > 0) return names;
+  return [...controllerMounts(mountinfo).keys()].map((name) => (name === 'blkio' ? 'io' : name));
 }
 
 async function gatherNetwork(config: EmperorConfig): Promise<NetworkFacts | null> {

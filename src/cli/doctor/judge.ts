@@ -17,6 +17,7 @@ export function judgeMachine(facts: Facts): readonly Finding[] {
     judgeKernel(facts),
     judgeNamespaces(facts),
     judgeCgroups(facts),
+    judgeLimits(facts),
     judgeSeccomp(facts),
     ...judgeLeases(facts),
     judgeTun(facts),
@@ -101,6 +102,16 @@ function judgeCgroups({ cgroupKind }: Facts): Finding {
   if (cgroupKind === 'v1') return ok('cgroups', "v1's freezer");
   const fix = '`mount -t cgroup2 none /sys/fs/cgroup`';
   return problem('cgroups', 'neither cgroup2 nor the v1 freezer is mounted', fix);
+}
+
+const WANTED_CONTROLLERS = ['memory', 'cpu', 'pids', 'io'];
+
+function judgeLimits({ controllers }: Facts): Finding {
+  const missing = WANTED_CONTROLLERS.filter((one) => !controllers.includes(one));
+  if (missing.length === 0) return ok('limits', `kept by ${WANTED_CONTROLLERS.join(', ')}`);
+  const fix =
+    'enable them for this part of the tree (cgroup.subtree_control), or boot with `cgroup_enable=memory`';
+  return warning('limits', `cannot be kept for ${missing.join(', ')}`, fix);
 }
 
 const NEEDED_ACTIONS = ['errno', 'allow', 'kill_process'];

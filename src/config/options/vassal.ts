@@ -2,11 +2,13 @@
  * The one table of what a vassal file can say. Types, validation, schema, documentation and the cost of a
  * change follow from it; the left names are the fields of VassalConfig.
  */
+import type { IoMax } from '../../cgroup/limits.ts';
 import { hostAddress } from '../kinds/addresses.ts';
 import { cronLine, cronWithOptions } from '../kinds/cron.ts';
 import { attachedDaemon, smartDaemon, tunedDaemon } from '../kinds/daemons.ts';
 import { vassalDevice } from '../kinds/devices.ts';
 import { deviceRule } from '../kinds/firewall.ts';
+import { countLimit, cpuShare, ioMax, sizeLimit } from '../kinds/limits.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
 import { type Bind, bind, hostPath, innerPath, innerProgram } from '../kinds/paths.ts';
@@ -19,6 +21,11 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const TIB = 1024 * 1024 * MIB;
 const HOUR_MS = 3_600_000;
+/** What the kernel can number. */
+const MAX_PIDS = 4_194_304;
+
+/** Of cgroup v2: 100 is what everybody has. */
+const MAX_WEIGHT = 10_000;
 
 /** Tenants are never root. */
 const id = integer({ min: 1, max: MAX_ID });
@@ -214,6 +221,98 @@ export const VASSAL_OPTIONS = {
     reload: 'jail',
     trust: 'operator',
     many: false,
+  },
+  memoryMax: {
+    name: 'memory-max',
+    kind: sizeLimit({ min: MIB, max: TIB }),
+    default: null,
+    otherwise: 'none',
+    summary:
+      'How much memory everything in the vassal may have together, what it writes to /tmp, /run and /dev/shm and cached files among it; beyond it the kernel kills inside.',
+    example: '512M',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  memoryHigh: {
+    name: 'memory-high',
+    kind: sizeLimit({ min: MIB, max: TIB }),
+    default: null,
+    otherwise: 'none',
+    summary:
+      'Beyond so much memory the vassal is slowed down and its memory reclaimed; needs cgroup v2.',
+    example: '400M',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  memorySwapMax: {
+    name: 'memory-swap-max',
+    kind: sizeLimit({ min: 0, max: TIB }),
+    default: null,
+    otherwise: 'none',
+    summary: 'How much of its memory may be swapped out; needs `memory-max` on cgroup v1.',
+    example: '0',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  cpuMax: {
+    name: 'cpu-max',
+    kind: cpuShare,
+    default: null,
+    otherwise: 'none',
+    summary: 'How much processor time it may have, in processors or percent of one.',
+    example: '150%',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  cpuWeight: {
+    name: 'cpu-weight',
+    kind: integer({ min: 1, max: MAX_WEIGHT }),
+    default: null,
+    otherwise: '100',
+    summary: 'Its share of processor time beside others that want it as well.',
+    example: '200',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  pidsMax: {
+    name: 'pids-max',
+    kind: countLimit({ min: 1, max: MAX_PIDS }),
+    default: null,
+    otherwise: 'none',
+    summary: 'How many processes and threads it may have.',
+    example: '200',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  ioWeight: {
+    name: 'io-weight',
+    kind: integer({ min: 1, max: MAX_WEIGHT }),
+    default: null,
+    otherwise: '100',
+    summary:
+      'Its share of the disks beside others that want them as well; needs a disk scheduler that knows of weights.',
+    example: '200',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
+  ioMax: {
+    name: 'io-max',
+    kind: ioMax,
+    default: null,
+    otherwise: 'none',
+    summary: 'What it may ask of one disk, in bytes and operations a second.',
+    example: '/srv rbps=50M wbps=20M wiops=1000',
+    reload: 'live',
+    trust: 'operator',
+    many: true,
+    identify: ({ device }: IoMax) => device,
   },
   execPreJail: {
     name: 'exec-pre-jail',

@@ -14,13 +14,11 @@
 
 #include "emperor-init.h"
 
-#define MAX_LEAVES 8
 /* On cgroup v1 a child can be born behind the list; what a pass has killed is gone a moment later. */
 #define KILL_PASSES 100
 
-static int procs_fds[MAX_LEAVES], leaf_count;
-/* Of the first leaf: itself, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
-static int leaf_fd = -1, kill_fd = -1, freezer_fd = -1;
+/* Its cgroup and the cgroup.procs of it, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
+static int leaf_fd = -1, procs_fd = -1, kill_fd = -1, freezer_fd = -1;
 static bool is_born_inside;
 
 /*
@@ -44,11 +42,8 @@ static bool open_leaf(const char *directory, uid_t uid, gid_t gid) {
 
 bool payload_open(const char *procs, uid_t uid, gid_t gid) {
   char directory[4096];
-  if (leaf_count == MAX_LEAVES) return errno = E2BIG, false;
-  int fd = open(procs, O_RDWR | O_CLOEXEC);
-  if (fd < 0) return false;
-  procs_fds[leaf_count++] = fd;
-  if (leaf_count > 1) return true;
+  procs_fd = open(procs, O_RDWR | O_CLOEXEC);
+  if (procs_fd < 0) return false;
   const char *slash = strrchr(procs, '/');
   snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - procs) : 0, procs);
   return open_leaf(directory, uid, gid);
@@ -76,27 +71,25 @@ pid_t payload_fork(void) {
 }
 
 bool payload_join(void) {
-  for (int i = is_born_inside ? 1 : 0; i < leaf_count; i++)
-    if (write(procs_fds[i], "0", 1) != 1) return false;
-  return true;
+  return is_born_inside || procs_fd < 0 || write(procs_fd, "0", 1) == 1;
 }
 
 static int by_number(const void *one, const void *other) { return *(const int *)one - *(const int *)other; }
 
 void payload_keep_only(int fd, int other) {
-  int kept[MAX_LEAVES + 2], count = leaf_count;
-  memcpy(kept, procs_fds, sizeof(int) * (size_t)leaf_count);
-  kept[count++] = fd;
-  if (other >= 0) kept[count++] = other;
-  qsort(kept, (size_t)count, sizeof kept[0], by_number);
+  int kept[] = {procs_fd, fd, other};
+  qsort(kept, COUNT_OF(kept), sizeof kept[0], by_number);
   unsigned from = 3;
-  for (int i = 0; i < count; from = (unsigned)kept[i++] + 1)
+  for (size_t i = 0; i < COUNT_OF(kept); i++) {
+    if (kept[i] < (int)from) continue;
     if ((unsigned)kept[i] > from) syscall(SYS_close_range, from, (unsigned)kept[i] - 1, 0);
+    from = (unsigned)kept[i] + 1;
+  }
   syscall(SYS_close_range, from, ~0U, 0);
 }
 
 /*
- * Signals whoever stands in the first leaf's cgroup.procs, of one session if `session` is not 0; returns how many there were, 1 if that cannot be
+ * Signals whoever stands in the leaf's cgroup.procs, of one session if `session` is not 0; returns how many there were, 1 if that cannot be
  * told. It is opened anew: v1 keeps the list of an open file for a second (kernel/cgroup/cgroup-v1.c,
  * CGROUP_PIDLIST_DESTROY_DELAY).
  */

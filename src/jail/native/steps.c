@@ -39,9 +39,15 @@ static bool step_cgroup(const struct step *step) {
   char init[PATH_BYTES], payload[PATH_BYTES];
   if (!step_text(step, TAG_SOURCE, init) || !step_text(step, TAG_TARGET, payload)) return false;
   if (!self.is_placed && !write_file(init, "0")) return fail(errno, "%s", init);
-  self.is_placed = false; /* The launcher knows the first hierarchy only. */
   uid_t uid = (uid_t)step_number(step, TAG_UID);
   return payload_open(payload, uid, (gid_t)step_number(step, TAG_GID)) || fail(errno, "%s", payload);
+}
+
+/* What is started is born where init is. */
+static bool step_join(const struct step *step) {
+  char procs[PATH_BYTES];
+  if (!step_text(step, TAG_SOURCE, procs)) return false;
+  return write_file(procs, "0") || fail(errno, "%s", procs);
 }
 
 static bool step_log(const struct step *step) {
@@ -174,6 +180,7 @@ bool step_run(const struct step *step) {
   switch (step->op) {
     case OP_LOCK: return step_lock(step);
     case OP_CGROUP: return step_cgroup(step);
+    case OP_JOIN: return step_join(step);
     case OP_LOG: return step_log(step);
     case OP_LISTEN: return step_listen(step);
     case OP_HOSTNAME: return step_hostname(step);

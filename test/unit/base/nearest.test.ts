@@ -16,6 +16,8 @@ describe('nearest()', () => {
     ['hostnam', 'hostname'],
     ['ehv', 'env'],
     ['udi', 'uid'],
+    ['HostName', 'hostname'],
+    ['host_name', 'hostname'],
   ])('takes %s for %s', (word, expected) => {
     expect(nearest(word, KNOWN)).toBe(expected);
   });

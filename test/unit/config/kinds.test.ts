@@ -4,6 +4,7 @@ import { hostAddress, hostCidr } from '../../../src/config/kinds/addresses.ts';
 import { nat, routerDevice, uwsgiRouter, vassalDevice } from '../../../src/config/kinds/devices.ts';
 import { deviceRule, natDenials, rule } from '../../../src/config/kinds/firewall.ts';
 import type { Kind, KindContext } from '../../../src/config/kinds/kind.ts';
+import { countLimit, cpuShare, ioMax, sizeLimit } from '../../../src/config/kinds/limits.ts';
 import {
   group,
   NAMESPACES,
@@ -403,6 +404,14 @@ const KINDS: readonly (readonly [string, Kind<unknown>, fc.Arbitrary<unknown>])[
     fc.tuple(id, fc.nat(99)).map(([first, more]) => ({ first, last: first + more })),
   ],
   ['octal mode', octalMode, fc.integer({ min: 0, max: 0o777 })],
+  ['limit of memory', sizeLimit({ min: 0, max: 2 ** 50 }), fc.nat(2 ** 30)],
+  ['no limit', countLimit({ min: 1, max: 9 }), fc.constant('max')],
+  ['processors', cpuShare, fc.integer({ min: 1, max: 9999 }).map((percent) => percent / 100)],
+  [
+    'limit of a disk',
+    ioMax,
+    fc.record({ device: fc.constantFrom('/srv', '8:16'), rbps: fc.nat(999).map((n) => n + 1) }),
+  ],
   ['signal', signal, fc.integer({ min: 1, max: 64 })],
   ['host path', hostPath, absolute],
   ['inner path', innerPath, line],

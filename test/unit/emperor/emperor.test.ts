@@ -1,4 +1,5 @@
 /** The emperor over inits of the test's own: what it takes over, and what it tells the vassals. */
+
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import { STATE, TAG, VERB } from '../../../src/jail/wire.ts';
 import { emperorOf } from '../../support/configuration.ts';
 import { type Answer, frameServer } from '../../support/frame-server.ts';
 import { settled } from '../../support/manual-clock.ts';
+import { NO_CONTROLLERS } from '../../support/vassal-host.ts';
 import { until } from '../../support/wait.ts';
 
 const NO_CRONTAB: Answer = {
@@ -80,6 +82,7 @@ beforeEach(() => {
     log: silentLog,
     poller: { watch: () => () => {} } as unknown as RealmHost['poller'],
     membership: { names: () => [], isFrozen: () => false } as unknown as RealmHost['membership'],
+    controllers: NO_CONTROLLERS,
     launcher: () => ({ list: async () => [] }) as unknown as ReturnType<RealmHost['launcher']>,
     startLimit: new Semaphore(1),
     random: Math.random,

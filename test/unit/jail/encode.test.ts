@@ -25,6 +25,7 @@ describe('stepFields()', () => {
     expect(fields).toEqual({
       lock: ['SOURCE'],
       cgroup: ['SOURCE', 'TARGET', 'UID', 'GID'],
+      join: ['SOURCE'],
       log: ['SOURCE', 'UID', 'GID', 'LENGTH', 'COUNT'],
       listen: ['SOURCE'],
       private: [],

@@ -26,7 +26,11 @@ const SPEC: JailSpec = {
   logDirectory: '/var/log/emperor/blog',
   logMaxBytes: 1000,
   logFiles: 5,
-  cgroup: { initProcs: '/c/init/cgroup.procs', payloadProcs: '/c/payload/cgroup.procs' },
+  cgroups: {
+    initProcs: '/c/init/cgroup.procs',
+    payloadProcs: '/c/payload/cgroup.procs',
+    joins: ['/m/cgroup.procs'],
+  },
   tmpSizeBytes: 1 << 20,
   runSizeBytes: 1 << 20,
   dns: ['192.0.2.1'],

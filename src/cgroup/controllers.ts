@@ -1,0 +1,449 @@
+/**
+ * The limits of vassals, and what they use: the controllers of cgroup v2, or of v1 where they are mounted so (also
+ * beside a v2 that has none: hybrid).
+ *
+ * On v2 the membership's own cgroups carry the limits: `payload` has them, so that init, in a leaf of its own, is
+ * neither starved nor killed for what its tenant does. On v1 each controller has a cgroup for each vassal, and init
+ * joins them so that whatever it starts is born there: moving a process waits for the whole machine's forks and exits
+ * (10 ms), for each process and controller.
+ *
+ * A limit that this machine cannot keep is told, never silently dropped.
+ */
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { isErrno, messageOf } from '../base/errors.ts';
+import { drainEventfd, openEventfd } from '../linux/eventfd.ts';
+import type { Poller } from '../linux/poller.ts';
+import {
+  type Controller,
+  IO_FILES_OF_V1,
+  ioLineOfV2,
+  ioLinesOfV1,
+  type Limits,
+  type Setting,
+  settingsOfV1,
+  settingsOfV2,
+} from './limits.ts';
+import {
+  directoryOf,
+  makeBelow,
+  makeDirectory,
+  readIfThere,
+  removeDirectory,
+} from './membership.ts';
+import type { MembershipMount } from './membership-mount.ts';
+
+/** A limit that is not kept, and why. */
+export interface Unmet {
+  /** The key of a vassal file. */
+  readonly key: string;
+  readonly reason: string;
+}
+
+export interface Usage {
+  readonly memoryBytes: number | null;
+  readonly cpuSeconds: number | null;
+  readonly pids: number | null;
+}
+
+export interface Controllers {
+  /** Which there are. */
+  readonly available: ReadonlySet<Controller>;
+  /**
+   * Makes what a vassal needs, once its membership is there, and sets its limits before anything runs in it. Returns
+   * the cgroup.procs files that init has to join besides.
+   */
+  create(
+    name: string,
+    limits: Limits,
+  ): { readonly joins: readonly string[]; readonly unmet: readonly Unmet[] };
+  /** Sets all limits of a vassal that runs. */
+  apply(name: string, limits: Limits): readonly Unmet[];
+  usage(name: string): Usage;
+  /** How often it has met its limits. */
+  counts(name: string): AlarmCounts;
+  /**
+   * Calls `onAlarm` when the kernel kills for memory in it, or refuses it another process: at most once in
+   * ALARM_INTERVAL_MS. Returns what ends it. One that cannot be watched is not.
+   */
+  watch(name: string, host: AlarmHost, onAlarm: () => void): () => void;
+  /** Removes what create() made; false while it is still busy. */
+  remove(name: string): boolean;
+  /** Removes what stands above all vassals, unless it is in use. */
+  dissolve(): void;
+}
+
+export interface AlarmHost {
+  readonly poller: Pick<Poller, 'watch'>;
+  readonly clock: Pick<Clock, 'after'>;
+}
+
+/** Since the cgroup was made. */
+export interface AlarmCounts {
+  /** Processes that the kernel has killed for memory. */
+  readonly kills: number;
+  /** Processes that were refused by `pids-max`. */
+  readonly refusals: number;
+}
+
+/** A flood of alarms costs no more than this. */
+const ALARM_INTERVAL_MS = 1000;
+/** Where the kernel does not tell. */
+const LOOK_INTERVAL_MS = 5000;
+
+const ALL: readonly Controller[] = ['memory', 'cpu', 'pids', 'io'];
+
+export function openControllers(options: {
+  readonly membership: MembershipMount;
+  /** Where v1's controllers are mounted. */
+  readonly v1: ReadonlyMap<string, string>;
+  /** A path below each mount. */
+  readonly parent: string;
+}): Controllers {
+  const { membership, v1, parent } = options;
+  const root = join(membership.path, parent);
+  const own = membership.kind === 'v2' ? enableAll(membership.path, parent) : new Set<Controller>();
+  const isHybrid = [...v1.keys()].some((name) => ALL.includes(controllerOf(name)));
+  return own.size > 0 || !isHybrid
+    ? v2Controllers(root, own)
+    : v1Controllers(v1, membership, parent);
+}
+
+/** `blkio` is what v1 calls `io`. */
+function controllerOf(name: string): Controller {
+  return (name === 'blkio' ? 'io' : name) as Controller;
+}
+
+// ── cgroup v2 ──────────────────────────────────────────────────────────────────────────────────
+
+/** Lets the cgroups below `parent` have controllers, all the way down; returns which those are. */
+function enableAll(mount: string, parent: string): ReadonlySet<Controller> {
+  const parts = parent.split('/');
+  const enabled = parts.map((_, depth) => enable(join(mount, ...parts.slice(0, depth))));
+  enabled.push(enable(join(mount, parent)));
+  return new Set(ALL.filter((controller) => enabled.every((there) => there.has(controller))));
+}
+
+/** One by one: where one cannot be had, the others can. */
+function enable(directory: string): ReadonlySet<Controller> {
+  const file = join(directory, 'cgroup.subtree_control');
+  const offered = readIfThere(join(directory, 'cgroup.controllers')).trim().split(' ');
+  const isEnabled = (controller: Controller) =>
+    offered.includes(controller) &&
+    attempt(() => writeFileSync(file, `+${controller}`, { flag: 'r+' })) === null;
+  return new Set(ALL.filter(isEnabled));
+}
+
+function v2Controllers(root: string, available: ReadonlySet<Controller>): Controllers {
+  const place = (name: string, leaf: string) =>
+    join(root, directoryOf(name), ...(leaf === 'payload' ? [leaf] : []));
+  const all = [...available].map((controller) => `+${controller}`).join(' ');
+  const write = (name: string, settings: readonly Setting[], limits: Limits) => [
+    ...writeSettings(settings, {
+      available,
+      fileOf: ({ of, file }) => join(place(name, of), file),
+    }),
+    ...writeIo(limits, available, (device, one) => {
+      writeFileSync(join(place(name, 'payload'), 'io.max'), ioLineOfV2(device, one));
+    }),
+  ];
+  return {
+    available,
+    create(name, limits) {
+      if (all !== '') {
+        writeFileSync(join(place(name, ''), 'cgroup.subtree_control'), all, { flag: 'r+' });
+      }
+      return { joins: [], unmet: write(name, settingsOfV2(limits).filter(isSet), limits) };
+    },
+    apply(name, limits) {
+      forgetIo(join(place(name, 'payload'), 'io.max'), (file, device) =>
+        writeFileSync(file, ioLineOfV2(device)),
+      );
+      return write(name, settingsOfV2(limits), limits);
+    },
+    usage: (name) => ({
+      memoryBytes: numberIn(join(place(name, 'payload'), 'memory.current')),
+      cpuSeconds: cpuSecondsOfV2(place(name, '')),
+      pids: numberIn(join(place(name, 'payload'), 'pids.current')),
+    }),
+    counts: (name) => ({
+      kills: countIn(join(place(name, 'payload'), 'memory.events'), 'oom_kill'),
+      refusals: countIn(join(place(name, 'payload'), 'pids.events'), 'max'),
+    }),
+    watch: (name, host, onAlarm) =>
+      endAll(
+        ['memory.events', 'pids.events'].map((file) =>
+          watchEvents(join(place(name, 'payload'), file), host, onAlarm),
+        ),
+      ),
+    remove: () => true,
+    dissolve() {},
+  };
+}
+
+function cpuSecondsOfV2(directory: string): number | null {
+  const [, us] = /^usage_usec (\d+)$/m.exec(readIfThere(join(directory, 'cpu.stat'))) ?? [];
+  return us === undefined ? null : Number(us) / 1e6;
+}
+
+// ── cgroup v1 ──────────────────────────────────────────────────────────────────────────────────
+
+function v1Controllers(
+  mounts: ReadonlyMap<string, string>,
+  membership: MembershipMount,
+  parent: string,
+): Controllers {
+  // Of one mount with several controllers there is one cgroup.
+  const roots = new Map(
+    [...mounts].map(([name, mount]) => [name, makeBelow(mount, parent)] as const),
+  );
+  const directories = [...new Set(roots.values())];
+  const available = new Set([...roots.keys()].map(controllerOf).filter((one) => ALL.includes(one)));
+  const place = (controller: string, name: string, file: string) =>
+    join(roots.get(controller === 'io' ? 'blkio' : controller) ?? '', directoryOf(name), file);
+  const write = (name: string, limits: Limits) => [
+    ...writeSettings(inWritableOrder(settingsOfV1(limits), place('memory', name, '')), {
+      available,
+      fileOf: ({ controller, file }) => place(controller, name, file),
+    }),
+    ...writeIo(limits, available, (device, one) => {
+      for (const [file, line] of ioLinesOfV1(device, one)) {
+        if (!line.endsWith(' 0')) writeFileSync(place('io', name, file), line);
+      }
+    }),
+    ...unmetSwap(limits),
+  ];
+  return {
+    available,
+    create(name, limits) {
+      const own = directories.map((directory) => join(directory, directoryOf(name)));
+      for (const directory of own) makeDirectory(directory);
+      const hasAny = settingsOfV1(limits).some(isSet) || (limits.ioMax ?? []).length > 0;
+      return {
+        joins: own.map((directory) => join(directory, 'cgroup.procs')),
+        unmet: hasAny ? write(name, limits) : [],
+      };
+    },
+    apply(name, limits) {
+      for (const file of Object.values(IO_FILES_OF_V1)) {
+        forgetIo(place('io', name, file), (path, device) => writeFileSync(path, `${device} 0`));
+      }
+      return write(name, limits);
+    },
+    usage: (name) => ({
+      memoryBytes: numberIn(place('memory', name, 'memory.usage_in_bytes')),
+      cpuSeconds:
+        membership.kind === 'v2'
+          ? cpuSecondsOfV2(join(membership.path, parent, directoryOf(name)))
+          : scaled(numberIn(place('cpuacct', name, 'cpuacct.usage')), 1e-9),
+      pids: scaled(numberIn(place('pids', name, 'pids.current')), 1, -1),
+    }),
+    counts: (name) => ({
+      kills: countIn(place('memory', name, 'memory.oom_control'), 'oom_kill'),
+      refusals: countIn(place('pids', name, 'pids.events'), 'max'),
+    }),
+    watch: (name, host, onAlarm) =>
+      endAll([
+        watchOom(place('memory', name, 'memory.oom_control'), host, onAlarm),
+        lookAgain(place('pids', name, 'pids.events'), host, onAlarm),
+      ]),
+    remove: (name) =>
+      directories.every((directory) => removeDirectory(join(directory, directoryOf(name)))),
+    dissolve() {
+      for (const directory of directories) removeDirectory(directory);
+    },
+  };
+}
+
+/** Memory with swap is never less than memory: it is raised before it, and lowered behind it. */
+function inWritableOrder(settings: readonly Setting[], directory: string): readonly Setting[] {
+  const isSwap = ({ key }: Setting) => key === 'memory-swap-max';
+  const swap = settings.filter(isSwap);
+  const others = settings.filter((setting) => !isSwap(setting));
+  const before = numberIn(join(directory, 'memory.memsw.limit_in_bytes')) ?? 0;
+  const after = Number(swap[0]?.text ?? -1);
+  return after < 0 || after > before ? [...swap, ...others] : [...others, ...swap];
+}
+
+function unmetSwap({ memoryMax, memorySwapMax }: Limits): readonly Unmet[] {
+  if (typeof memorySwapMax !== 'number' || typeof memoryMax === 'number') return [];
+  return [{ key: 'memory-swap-max', reason: 'cgroup v1 keeps it only together with `memory-max`' }];
+}
+
+// ── alarms ─────────────────────────────────────────────────────────────────────────────────────
+
+/** A file whose change can be waited for (kernfs_notify): after it, what was waited by must be read. */
+function watchEvents(file: string, host: AlarmHost, tell: () => void): () => void {
+  const fd = openIfThere(file, 'r');
+  if (fd === null) return () => {};
+  const read = Buffer.alloc(512);
+  return watchAgain(fd, 'priority', host, {
+    settle: () => void readSync(fd, read, 0, read.length, 0),
+    tell,
+  });
+}
+
+/** v1 tells by an eventfd when memory has run out (memory.txt of the kernel's documentation, section 9). */
+function watchOom(file: string, host: AlarmHost, tell: () => void): () => void {
+  const control = openIfThere(file, 'r');
+  if (control === null) return () => {};
+  const fd = openEventfd();
+  const failure = attempt(() =>
+    writeFileSync(join(dirname(file), 'cgroup.event_control'), `${fd} ${control}`),
+  );
+  closeSync(control);
+  if (failure === null) {
+    return watchAgain(fd, 'readable', host, { settle: () => drainEventfd(fd), tell });
+  }
+  closeSync(fd);
+  return () => {};
+}
+
+/** v1 tells of no process that was refused: its count is looked at now and then. */
+function lookAgain(file: string, { clock }: AlarmHost, tell: () => void): () => void {
+  let cancel = () => {};
+  let before = readIfThere(file);
+  const look = () => {
+    const now = readIfThere(file);
+    if (now !== before) tell();
+    before = now;
+    cancel = clock.after(LOOK_INTERVAL_MS, look);
+  };
+  cancel = clock.after(LOOK_INTERVAL_MS, look);
+  return () => cancel();
+}
+
+function watchAgain(
+  fd: number,
+  interest: 'readable' | 'priority',
+  { poller, clock }: AlarmHost,
+  { settle, tell }: { readonly settle: () => void; readonly tell: () => void },
+): () => void {
+  let cancel = () => {};
+  const arm = () => {
+    // A cgroup that is gone cannot be read: nothing more will come.
+    if (attempt(settle) !== null) return;
+    cancel = poller.watch(fd, interest, () => {
+      tell();
+      cancel = clock.after(ALARM_INTERVAL_MS, () => {
+        tell();
+        arm();
+      });
+    });
+  };
+  arm();
+  return () => {
+    cancel();
+    closeSync(fd);
+  };
+}
+
+function endAll(ends: readonly (() => void)[]): () => void {
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+function openIfThere(file: string, flags: string): number | null {
+  try {
+    return openSync(file, flags);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return null;
+    throw error;
+  }
+}
+
+// ── both ───────────────────────────────────────────────────────────────────────────────────────
+
+const isSet = ({ isDefault }: Setting) => !isDefault;
+
+/** What is by itself as it should be need not be there; what is set, must. */
+function writeSettings(
+  settings: readonly Setting[],
+  where: { readonly available: ReadonlySet<string>; readonly fileOf: (setting: Setting) => string },
+): readonly Unmet[] {
+  return settings.flatMap((setting) => {
+    const reason = where.available.has(setting.controller)
+      ? attempt(() => writeFileSync(where.fileOf(setting), setting.text, { flag: 'r+' }))
+      : `the ${setting.controller} controller of cgroups is not there`;
+    return reason === null || setting.isDefault ? [] : [{ key: setting.key, reason }];
+  });
+}
+
+function writeIo(
+  { ioMax = [] }: Limits,
+  available: ReadonlySet<string>,
+  write: (device: string, one: NonNullable<Limits['ioMax']>[number]) => void,
+): readonly Unmet[] {
+  return ioMax.flatMap((one) => {
+    const reason = available.has('io')
+      ? attempt(() => write(diskOf(one.device), one))
+      : 'the io controller of cgroups is not there';
+    return reason === null ? [] : [{ key: 'io-max', reason: `${one.device}: ${reason}` }];
+  });
+}
+
+/** Calls back for each disk that a file of limits names. */
+function forgetIo(file: string, forget: (file: string, device: string) => void): void {
+  for (const [device] of readIfThere(file).matchAll(/^\d+:\d+/gm))
+    attempt(() => forget(file, device));
+}
+
+const MAJOR_MINOR = /^\d+:\d+$/;
+
+/** The whole disk, as MAJOR:MINOR, that a path is or lies on; limits take no partitions. */
+function diskOf(device: string): string {
+  if (MAJOR_MINOR.test(device)) return device;
+  const { dev, rdev, mode } = statSync(device, { bigint: true });
+  const isBlock = (mode & 0o170000n) === 0o060000n;
+  const number = majorMinor(isBlock ? rdev : dev);
+  const entry = realpathSync(`/sys/dev/block/${number}`);
+  try {
+    statSync(join(entry, 'partition'));
+  } catch {
+    return number;
+  }
+  return readFileSync(join(dirname(entry), 'dev'), 'utf8').trim() || basename(entry);
+}
+
+/** gnu_dev_major(3) and gnu_dev_minor(3). */
+function majorMinor(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
+  return `${major}:${minor}`;
+}
+
+/** Returns why it failed, for a person; null if it did not. */
+function attempt(action: () => void): string | null {
+  try {
+    action();
+    return null;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 'this machine cannot limit it';
+    if (isErrno(error, 'EBUSY')) return 'it uses more than that already';
+    return messageOf(error);
+  }
+}
+
+function numberIn(file: string): number | null {
+  const text = readIfThere(file).trim();
+  return /^\d+$/.test(text) ? Number(text) : null;
+}
+
+function countIn(file: string, key: string): number {
+  const [, count] = new RegExp(`^${key} (\\d+)$`, 'm').exec(readIfThere(file)) ?? [];
+  return Number(count ?? 0);
+}
+
+function scaled(value: number | null, factor: number, offset = 0): number | null {
+  return value === null ? null : Math.max(0, value * factor + offset);
+}

@@ -1,0 +1,135 @@
+/** Limits: what meets one is held there, changes take effect at once, and who asks is told what is used. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { controllersOfMachine } from '../support/cgroup-tree.ts';
+import { TestEmperor, until } from '../support/emperor.ts';
+
+let emperor: TestEmperor;
+const status = (name: string) => emperor.status(name);
+const vassal = (command: string, more = '') => `[vassal]\ncommand = ${command}\n${more}`;
+
+beforeAll(async () => {
+  emperor = new TestEmperor({ ini: 'emperor-throttle = 200' });
+  await emperor.start();
+});
+afterAll(() => emperor.close());
+
+/** What a process of the vassal is told by the kernel of the cgroups it is in. */
+function cgroupsOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+}
+
+const IDLE = 'sleep 1000';
+const COUNTING = `sh -c 'while :; do :; done'`;
+const MEMORY_BOMB = `sh -c 'a=x; while :; do a=$a$a; done'`;
+
+describe('a vassal', () => {
+  test('M11, M46: that takes more memory than it may is killed inside, says so, and is tried again', async () => {
+    emperor.apply('neighbour', vassal(IDLE));
+    const before = status('neighbour').pid;
+    emperor.write('bomb', vassal(MEMORY_BOMB, 'memory-max = 24M\n'));
+    await until('it was killed', () => status('bomb').restarts >= 1);
+    const bomb = status('bomb');
+    expect(bomb.lastExit).toMatchObject({ code: null, signal: 'SIGKILL', reason: 'oom' });
+    expect(bomb.limits).toEqual({ 'memory-max': 24 << 20 });
+    expect(bomb.alarms).toMatchObject([{ kind: 'oom' }]);
+    expect(bomb.alarms[0]?.count).toBeGreaterThanOrEqual(1);
+    expect(emperor.cli('events').stdout).toMatch(/bomb +oom +the kernel killed in it/);
+    expect(emperor.cli('status', 'bomb').stdout).toMatch(/oom +killed for memory/);
+    expect(status('neighbour')).toMatchObject({ state: 'running', pid: before, restarts: 0 });
+    emperor.remove('bomb');
+    emperor.wait('bomb', 'gone');
+  });
+
+  test('has no more processes than it may, and its operator is told of those that were refused', async () => {
+    const many = `sh -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait'`;
+    emperor.write('forks', vassal(many, 'pids-max = 4\nrestart = never\n'));
+    await until('it was refused a process', () =>
+      status('forks').alarms.some(({ kind }) => kind === 'pids-max'),
+    );
+    const { alarms } = status('forks');
+    expect(alarms[0]?.processes.map(({ name }) => name)).toContain('sleep');
+    expect(emperor.cli('status', 'forks').stdout).toMatch(/pids-max +refused a process/);
+  });
+
+  test('M12, M43: gets no more processor time than it may', async () => {
+    emperor.apply('burner', vassal(COUNTING, 'cpu-max = 20%\n'));
+    const used = () => status('burner').usage.cpuSeconds ?? 0;
+    const [from, since] = [used(), performance.now()];
+    await until('two seconds have gone by', () => performance.now() - since > 2000);
+    const share = (used() - from) / ((performance.now() - since) / 1000);
+    expect(share).toBeGreaterThan(0);
+    expect(share).toBeLessThan(0.3);
+  });
+
+  test('M45: is limited anew without a restart', async () => {
+    emperor.apply('live', vassal(IDLE));
+    const { pid, generation } = status('live');
+    emperor.apply('live', vassal(IDLE, 'memory-max = 64M\npids-max = 20\ncpu-weight = 50\n'));
+    expect(status('live')).toMatchObject({
+      pid,
+      generation: generation + 1,
+      restarts: 0,
+      limits: { 'memory-max': 64 << 20, 'pids-max': 20, 'cpu-weight': 50 },
+      unmetLimits: [],
+    });
+    const grow = `a=$(head -c 100000000 /dev/zero | tr '\\0' x); echo "\${#a}"`;
+    expect(emperor.cli('exec', 'live', '--', 'sh', '-c', grow).status).not.toBe(0);
+    emperor.apply('live', vassal(IDLE));
+    expect(status('live')).toMatchObject({ pid, limits: {} });
+    const free = emperor.cli('exec', 'live', '--', 'sh', '-c', grow);
+    expect(free).toMatchObject({ status: 0, stdout: '100000000\n' });
+  });
+
+  test('takes a limit away by its file says `max`', async () => {
+    emperor.write('plain', vassal(IDLE, 'memory-max = max\n'));
+    emperor.wait('plain', 'applied');
+    expect(status('plain').limits).toEqual({});
+  });
+
+  test('whose limit this machine cannot keep runs, and says which and why', async () => {
+    emperor.apply('unmet', vassal(IDLE, 'io-max = /proc rbps=1M\n'));
+    const { state, unmetLimits } = status('unmet');
+    expect(state).toBe('running');
+    expect(unmetLimits).toMatchObject([{ key: 'io-max' }]);
+    expect(emperor.cli('status', 'unmet').stdout).toMatch(/not kept +io-max: \/proc: /);
+  });
+
+  test('all that runs in it is in its cgroups from the first instruction: command, daemon, exec', async () => {
+    const daemon = `attach-daemon2 = cmd=${IDLE},name=side\n`;
+    emperor.apply('all', vassal(IDLE, `memory-max = 64M\n${daemon}`));
+    await until('its daemon runs', () => status('all').processes.length === 2);
+    const lines = status('all').processes.map(({ pid }) => cgroupsOf(pid));
+    const inside = emperor.cli('exec', 'all', '--', 'cat', '/proc/self/cgroup').stdout;
+    for (const text of [...lines, inside]) {
+      for (const controller of controllersOfMachine().keys()) {
+        const [, , path] =
+          new RegExp(`^\\d+:([^:]*\\b${controller}\\b[^:]*):(.*)$`, 'm').exec(text) ?? [];
+        expect(`${controller} ${path}`).toBe(`${controller} /${emperor.cgroupParent}/all`);
+      }
+    }
+  });
+
+  test('leaves nothing in any hierarchy when it is gone', () => {
+    emperor.apply('gone', vassal(IDLE, 'memory-max = 64M\n'));
+    const places = [...controllersOfMachine().values()].map((mount) =>
+      join(mount, emperor.cgroupParent, 'gone'),
+    );
+    expect(places.filter((place) => !existsSync(place))).toEqual([]);
+    emperor.remove('gone');
+    emperor.wait('gone', 'gone');
+    expect(places.filter((place) => existsSync(place))).toEqual([]);
+  });
+
+  test('is watched by the next emperor as well', async () => {
+    const patient = `sh -c 'until [ -e ~/go ]; do sleep 0.1; done; a=x; while :; do a=$a$a; done'`;
+    emperor.apply('adopted', vassal(patient, 'memory-max = 24M\nrestart = never\n'));
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    expect(status('adopted').limits).toEqual({ 'memory-max': 24 << 20 });
+    emperor.cli('exec', 'adopted', '--', 'sh', '-c', 'touch ~/go');
+    await until('it was killed', () => status('adopted').state === 'stopped');
+    expect(status('adopted').lastExit).toMatchObject({ signal: 'SIGKILL', reason: 'oom' });
+  });
+});

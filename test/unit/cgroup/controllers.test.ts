@@ -1,0 +1,92 @@
+/** cgroup v2's controllers over a tree of plain files, since this must run where the kernel has v1's. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Controllers, openControllers } from '../../../src/cgroup/controllers.ts';
+
+let mount: string;
+const at = (...path: readonly string[]) => join(mount, ...path);
+const content = (...path: readonly string[]) => readFileSync(at(...path), 'utf8');
+
+beforeEach(() => {
+  mount = mkdtempSync(join(tmpdir(), 'emperor-cgroup2-'));
+  makeCgroup('', 'cpu io memory pids rdma');
+  makeCgroup('machine', 'cpu memory pids');
+  makeCgroup('machine/emperor', 'cpu memory pids');
+  makeCgroup('machine/emperor/blog', 'cpu memory pids');
+  for (const file of ['cpu.weight']) writeFileSync(at('machine/emperor/blog', file), '');
+  mkdirSync(at('machine/emperor/blog/payload'));
+  for (const file of ['memory.max', 'memory.swap.max', 'cpu.max', 'pids.max']) {
+    writeFileSync(at('machine/emperor/blog/payload', file), '');
+  }
+});
+afterEach(() => rmSync(mount, { recursive: true }));
+
+function makeCgroup(path: string, controllers: string): void {
+  mkdirSync(at(path), { recursive: true });
+  writeFileSync(at(path, 'cgroup.controllers'), `${controllers}\n`);
+  writeFileSync(at(path, 'cgroup.subtree_control'), '');
+}
+
+function open(): Controllers {
+  const membership = { kind: 'v2' as const, path: mount, options: '' };
+  return openControllers({ membership, v1: new Map(), parent: 'machine/emperor' });
+}
+
+test('are those that can be had all the way down', () => {
+  expect([...open().available].sort()).toEqual(['cpu', 'memory', 'pids']);
+  expect(content('machine/cgroup.subtree_control')).toMatch(/^\+(cpu|memory|pids)/);
+});
+
+test('are given to a vassal before anything runs in it, with its limits and nothing else', () => {
+  const controllers = open();
+  const limits = { memoryMax: 1 << 20, cpuWeight: 300 };
+  expect(controllers.create('blog', limits)).toEqual({ joins: [], unmet: [] });
+  const blog = 'machine/emperor/blog';
+  expect(content(blog, 'cgroup.subtree_control').split(' ').sort()).toEqual([
+    '+cpu',
+    '+memory',
+    '+pids',
+  ]);
+  expect(content(blog, 'payload/memory.max')).toBe('1048576');
+  expect(content(blog, 'cpu.weight')).toBe('300');
+  expect(content(blog, 'payload/pids.max')).toBe('');
+});
+
+test('change while it runs, and forget what is no longer limited', () => {
+  const controllers = open();
+  controllers.create('blog', { memoryMax: 1 << 20, pidsMax: 7 });
+  expect(controllers.apply('blog', { pidsMax: 8, cpuMax: 0.5 })).toEqual([]);
+  const payload = 'machine/emperor/blog/payload';
+  expect(content(payload, 'memory.max')).toMatch(/^max/);
+  expect(content(payload, 'pids.max')).toBe('8');
+  expect(content(payload, 'cpu.max')).toBe('50000 100000');
+});
+
+test('say which limits are not kept, and why', () => {
+  const limits = { memoryHigh: 1 << 20, ioWeight: 50, ioMax: [{ device: '8:0', rbps: 1 }] };
+  expect(open().create('blog', limits).unmet).toEqual([
+    { key: 'memory-high', reason: 'this machine cannot limit it' },
+    { key: 'io-weight', reason: 'the io controller of cgroups is not there' },
+    { key: 'io-max', reason: '8:0: the io controller of cgroups is not there' },
+  ]);
+});
+
+test('tell what is used, and nothing of what they do not count', () => {
+  const controllers = open();
+  const blog = at('machine/emperor/blog');
+  writeFileSync(join(blog, 'payload/memory.current'), '4096\n');
+  writeFileSync(join(blog, 'cpu.stat'), 'usage_usec 2500000\nuser_usec 1\n');
+  expect(controllers.usage('blog')).toEqual({ memoryBytes: 4096, cpuSeconds: 2.5, pids: null });
+  expect(controllers.usage('nobody')).toEqual({ memoryBytes: null, cpuSeconds: null, pids: null });
+});
+
+test('count what the kernel has killed for memory, and refused', () => {
+  const controllers = open();
+  const events = at('machine/emperor/blog/payload/memory.events');
+  expect(controllers.counts('blog')).toEqual({ kills: 0, refusals: 0 });
+  writeFileSync(events, 'low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\n');
+  writeFileSync(at('machine/emperor/blog/payload/pids.events'), 'max 7\n');
+  expect(controllers.counts('blog')).toEqual({ kills: 2, refusals: 7 });
+});
