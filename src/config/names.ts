@@ -12,6 +12,16 @@ export function vassalNameOfFile(file: string): string | undefined {
   return isVassalName(name) ? name : undefined;
 }
 
+/** What other programs would take for a configuration, of uWSGI's formats. */
+const FOREIGN_SUFFIX = /^[^.].*\.(json|ya?ml|js|xml)$/;
+
+/** Tells why a file that looks as if it were meant for a vassal is none; undefined for all others, such as backups. */
+export function whyNoVassal(file: string): string | undefined {
+  if (FOREIGN_SUFFIX.test(file)) return 'write it as an .ini file';
+  if (file.startsWith('.') || !file.endsWith(SUFFIX) || vassalNameOfFile(file)) return undefined;
+  return 'a name is of a-z, 0-9, dot, hyphen and underscore, and at most 63 long';
+}
+
 /** Tells whether a vassal can be called that. */
 export function isVassalName(name: string): boolean {
   return NAME.test(name) && !RESERVED.includes(name);

@@ -1,12 +1,14 @@
 /** What is wrong with a watched directory, said once when it begins and once when it is over. */
 import { messageOf } from '../base/errors.ts';
+import { visible } from '../base/visible.ts';
 
 export type ConditionKind =
   | 'mass-removal'
   | 'directory-unreadable'
   | 'directory-replaced'
   | 'directory-unmounted'
-  | 'no-file-events';
+  | 'no-file-events'
+  | 'ignored-files';
 
 type OnCondition = (kind: ConditionKind, active: boolean, message: string) => void;
 
@@ -61,6 +63,15 @@ export function noEventsMessage(path: string, failure: string, rescanMs: number)
     `Cannot watch ${path}: ${failure}; changes are found by a scan every ${rescanMs / 1000} s ` +
     '(raise fs.inotify.max_user_watches and fs.inotify.max_user_instances)'
   );
+}
+
+const NAMED = 5;
+
+/** `files` by name: why each is no vassal. */
+export function ignoredMessage(path: string, files: ReadonlyMap<string, string>): string {
+  const named = [...files].slice(0, NAMED).map(([file, why]) => `${visible(file)} (${why})`);
+  const more = files.size > NAMED ? `, and ${files.size - NAMED} more` : '';
+  return `No vassals are made of these files in ${path}: ${named.join(', ')}${more}`;
 }
 
 export function unmountedMessage(path: string): string {

@@ -5,9 +5,10 @@
  */
 import { readdirSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
-import { vassalNameOfFile } from '../config/names.ts';
+import { vassalNameOfFile, whyNoVassal } from '../config/names.ts';
 import {
   type DirectoryConditions,
+  ignoredMessage,
   noEventsMessage,
   replacedMessage,
   unmountedMessage,
@@ -42,6 +43,8 @@ export interface ListerOptions {
 interface Read {
   readonly found: DirectoryIdentity;
   readonly names: ReadonlySet<string>;
+  /** Files that are no vassals, though they look so, and why. */
+  readonly ignored: ReadonlyMap<string, string>;
   /** Why there are no events of it, if there are none. */
   readonly eventsFailure: string | undefined;
 }
@@ -91,6 +94,7 @@ export class Lister {
     this.#failingSince = undefined;
     conditions.clear('directory-unreadable');
     this.#sayEvents(read.eventsFailure);
+    this.#sayIgnored(read.ignored);
     return this.#judge(read, knownFiles);
   }
 
@@ -101,13 +105,18 @@ export class Lister {
       // Before the listing, so that nothing comes in between.
       const eventsFailure = events.arm(found);
       const names = new Set<string>();
+      const ignored = new Map<string, string>();
       // Names only: entries with their types cost far more.
       for (const file of readdirSync(path)) {
         const name = vassalNameOfFile(file);
         if (name !== undefined) names.add(name);
+        const why = whyNoVassal(file);
+        if (why !== undefined) ignored.set(file, why);
       }
       // Exchanged while it was read: the names may be of both.
-      return sameDirectory(found, readIdentity(path)) ? { found, names, eventsFailure } : undefined;
+      return sameDirectory(found, readIdentity(path))
+        ? { found, names, ignored, eventsFailure }
+        : undefined;
     } catch (error) {
       // Whatever it is (ENOENT, EACCES, EIO, ESTALE): the directory proves nothing now.
       events.disarm();
@@ -158,5 +167,11 @@ export class Lister {
     const { path, rescanMs, conditions } = this.#options;
     if (failure === undefined) conditions.clear('no-file-events');
     else conditions.say('no-file-events', noEventsMessage(path, failure, rescanMs));
+  }
+
+  #sayIgnored(files: ReadonlyMap<string, string>): void {
+    const { path, conditions } = this.#options;
+    if (files.size === 0) conditions.clear('ignored-files');
+    else conditions.say('ignored-files', ignoredMessage(path, files));
   }
 }

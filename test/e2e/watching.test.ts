@@ -93,6 +93,19 @@ describe('running vassals stay as they are while their directory', () => {
     await expectWatched();
   });
 
+  test('M18: gets a file of another format, or with a name that no vassal can have: that is refused by name', async () => {
+    const files = ['shop.json', 'shop.yml', 'Shop.ini'];
+    for (const file of files) writeFileSync(join(emperor.vassals, file), '{}');
+    writeFileSync(join(emperor.vassals, 'shop.ini.bak'), '');
+    await expectHeld(/No vassals are made of these files/);
+    expect(conditions()).toContain('shop.json (write it as an .ini file)');
+    expect(conditions()).toContain('shop.yml (write it as an .ini file)');
+    expect(conditions()).toContain('Shop.ini (a name is of a-z');
+    expect(conditions()).not.toContain('bak');
+    for (const file of files) unlinkSync(join(emperor.vassals, file));
+    await expectWatched();
+  });
+
   test('is removed, or a file or a loop of links in its place, so that nobody can read it', async () => {
     renameSync(emperor.vassals, aside());
     await expectHeld(/Cannot read .*vassals: ENOENT.*stay as they are/);
