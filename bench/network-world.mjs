@@ -9,15 +9,20 @@ import { execFileSync, spawn } from 'node:child_process';
 import {
   appendFileSync,
   chownSync,
+  closeSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { networkOf, parseCidr } from '../dist/firewall/prefix.js';
-import { parseRule } from '../dist/firewall/rule.js';
 import { RouterClient } from '../dist/router/client.js';
+import { COLUMN, COLUMNS } from '../dist/router/counters.js';
+import { MAX_PEERS } from '../dist/router/forwarding.js';
 import { isInstalled } from './uwsgi.mjs';
 import { until, World } from './world.mjs';
 
@@ -92,6 +97,7 @@ address6 = ${OURS6[name]}
     this.pids = {};
     for (const name of VASSALS) this.pids[name] = (await this.ask(`/v1/vassals/${name}`)).pid;
     this.router = await RouterClient.connect(join(this.run, 'router.sock'));
+    this.routerPid = (await this.router.call('about', null)).pid;
     await this.#answers('a', OURS.b, OURS.a);
     if (isAlone) return;
     this.#joinByVeth();
@@ -146,24 +152,36 @@ address6 = ${OURS6[name]}
     if (!hasEnded) await ended;
   }
 
-  /** What the router has done: nanoseconds of CPU, and packets and bytes that it has forwarded. */
-  async routerWork() {
-    const { pid, traffic } = await this.router.call('status', null);
+  /**
+   * What the packets' thread, which is the one that has computed most, has done until now: nanoseconds of cpu, and
+   * packets and bytes that it has forwarded. All of it is read at once: no answer of the router's has to be awaited.
+   */
+  routerWork() {
+    const tasks = `/proc/${this.routerPid}/task`;
     const spentBy = (task) =>
-      Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]);
-    const cpuNs = readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + spentBy(task), 0);
-    const total = (what) => Object.values(traffic).reduce((sum, one) => sum + one[what], 0);
-    return { cpuNs, packets: total('rxPackets'), bytes: total('rxBytes') };
+      Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0]);
+    const cpuNs = Math.max(...readdirSync(tasks).map(spentBy));
+    const counters = this.#counters();
+    const total = (column) =>
+      counters.reduce((sum, count, at) => (at % COLUMNS === column ? sum + count : sum), 0);
+    const atMs = performance.now();
+    return { atMs, cpuNs, packets: total(COLUMN.rxPackets), bytes: total(COLUMN.rxBytes) };
   }
 
-  /** Gives the router other chains, of texts as they stand in emperor.ini, which itself takes 64 KB at most. */
-  async setRules(texts) {
-    const chainOf = (rules) => ({
-      rules: rules.map((text) => parseRule(text).rule),
-      policy: 'allow',
-    });
+  /** The rows of the host and the vassals, which are the first of all that the router's ledger ends with. */
+  #counters() {
+    const counters = new Float64Array((VASSALS.length + 1) * COLUMNS);
+    const ledger = openSync(join(this.directory, 'state/traffic.ledger'));
+    const all = MAX_PEERS * COLUMNS * counters.BYTES_PER_ELEMENT;
+    readSync(ledger, counters, 0, counters.byteLength, fstatSync(ledger).size - all);
+    closeSync(ledger);
+    return counters;
+  }
+
+  /** Gives the router other chains; emperor.ini itself takes 64 KB at most. */
+  async setChains(chains) {
     await this.router.call('firewall', {
-      chains: { in: chainOf(texts.in), out: chainOf(texts.out) },
+      chains,
       network4: networkOfHost(`${OURS.host}/16`),
       network6: networkOfHost(`${OURS6.host}/64`),
     });

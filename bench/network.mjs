@@ -1,12 +1,15 @@
 // The network's figures: the router as the product runs it, kernel veth and uWSGI's own router, between the same
-// namespaces in one run. Each figure is the median of ROUNDS short runs, the ways taking turns, so that whatever else
+// namespaces in one run. Each figure is the median of some short runs, the ways taking turns, so that whatever else
 // the machine does hits all of them alike.
+import { ruleRows } from './network-rules.mjs';
 import { bulk, exchanges, roundTrip, smallPackets } from './network-tools.mjs';
 import { NetworkWorld, WAYS, WAYS6 } from './network-world.mjs';
 import { row } from './table.mjs';
 import { median } from './world.mjs';
 
 const ROUNDS = 3;
+/** Pings are short, and what the machine does meanwhile is much to them. */
+const PING_ROUNDS = 9;
 const GIGA = 1e9;
 /** What uWSGI's router is to be outdone by, and what small packets are to come through where veth allows it. */
 const TIMES_UWSGI = 20;
@@ -40,10 +43,10 @@ export async function network(scale) {
 let mended = 0;
 
 /** Has all ways that there are take turns; returns what each made, without the runs in which nothing came through. */
-async function turns(world, ways, measure) {
+async function turns(world, ways, measure, rounds = ROUNDS) {
   const names = Object.keys(ways).filter((name) => name !== 'uwsgi' || world.uwsgi.host);
   const found = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     for (const name of names) {
       if (name === 'uwsgi') mended += await world.mendUwsgi();
       const result = await measure(ways[name]);
@@ -88,9 +91,8 @@ async function bulk6Rows(world, seconds) {
 }
 
 async function roundTripRows(world) {
-  const found = await turns(world, WAYS, (way) =>
-    roundTrip(world, { from: 'a', address: way('a', 'host') }),
-  );
+  const ping = (way) => roundTrip(world, { from: 'a', address: way('a', 'host') });
+  const found = await turns(world, WAYS, ping, PING_ROUNDS);
   const ours = median(found.ours);
   row('ping of the host, mean', ours, { unit: 'ms', digits: 3, peer: median(found.veth) });
   if (!found.uwsgi) return;
@@ -119,60 +121,4 @@ async function smallPacketRows(world, seconds) {
   if (!found.uwsgi) return;
   row("  by uWSGI's router", median(found.uwsgi) ?? 0, { unit: '/s' });
   row("  clients that uWSGI's router has dropped so far", mended, { unit: '' });
-}
-
-const RULES = 10_000;
-const RULE_ROUNDS = 5;
-/** What the router's time is told for: large packets are of many sizes, small ones of one. */
-const KINDS = {
-  bulk: { what: 'bulk TCP', of: 'MB', amount: ({ bytes }) => bytes / 1e6 },
-  small: { what: 'UDP of 64 bytes', of: 'packet', amount: ({ packets }) => packets },
-};
-
-/**
- * What so many rules cost, none of which speaks of the packets that are measured: of the rate, and of what the router
- * computes, in which the noise of other programs is not.
- */
-async function ruleRows(world) {
-  const found = { 0: { bulk: [], small: [] }, [RULES]: { bulk: [], small: [] } };
-  for (let round = 0; round < RULE_ROUNDS; round += 1) {
-    for (const count of [0, RULES]) {
-      await applyRules(world, count);
-      for (const kind of Object.keys(KINDS))
-        found[count][kind].push(await rateAndTime(world, kind));
-    }
-  }
-  await applyRules(world, 0);
-  const percent = { unit: '%', digits: 1, bound: ['<', 5] };
-  for (const [kind, { what, of }] of Object.entries(KINDS)) {
-    const [none, many] = [0, RULES].map((count) => ({
-      rate: median(found[count][kind].map(({ rate }) => rate)),
-      timeUs: median(found[count][kind].map(({ timeUs }) => timeUs)),
-    }));
-    row(`${RULES} rules: cost of ${what}, in rate`, (1 - many.rate / none.rate) * 100, percent);
-    row("  in the router's time", (many.timeUs / none.timeUs - 1) * 100, percent);
-    row(`  the router's time for a ${of}, and without rules`, many.timeUs, {
-      unit: 'µs',
-      digits: 2,
-      peer: none.timeUs,
-    });
-  }
-}
-
-async function rateAndTime(world, kind) {
-  const run = { from: 'a', to: 'b', address: WAYS.ours('a', 'b'), seconds: 1 };
-  const { amount } = KINDS[kind];
-  const before = await world.routerWork();
-  const rate = kind === 'bulk' ? (await bulk(world, run)).rate : await smallPackets(world, run);
-  const after = await world.routerWork();
-  return { rate, timeUs: (after.cpuNs - before.cpuNs) / 1000 / (amount(after) - amount(before)) };
-}
-
-/** Half of them in each chain. */
-async function applyRules(world, count) {
-  const numbers = Array.from({ length: count / 2 }, (_, i) => `10.${i >> 8}.${i & 255}.7`);
-  await world.setRules({
-    out: numbers.map((address) => `deny 10.203.0.0/16 ${address}`),
-    in: numbers.map((address) => `deny ${address} 10.203.0.0/16`),
-  });
 }
