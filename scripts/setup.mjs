@@ -27,6 +27,7 @@ const PACKAGES = {
   nftables: ['/usr/sbin/nft'],
 };
 const TEST_PACKAGES = {
+  beanstalkd: ['/usr/bin/beanstalkd'],
   e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
   iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],

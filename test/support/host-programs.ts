@@ -11,6 +11,9 @@ const LIBRARY_PLACES = [
   'usr/lib',
 ];
 
+/** Which of vim's there is. */
+export const VIM = existsSync('/usr/bin/vim.tiny') ? '/usr/bin/vim.tiny' : '/usr/bin/vim';
+
 /** Copies `programs` to DIRECTORY/bin and what they need to DIRECTORY/lib, which goes into LD_LIBRARY_PATH. */
 export function copyPrograms(
   directory: string,

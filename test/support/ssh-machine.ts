@@ -3,14 +3,15 @@
  * accounts can be made and /etc be written to. This machine's own stay as they are.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { type Answer, BINARY, type EmperorOptions, TestEmperor } from './emperor.ts';
+import { chmodSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Answer, BINARY, BOOKWORM, type EmperorOptions, TestEmperor } from './emperor.ts';
+import { copyPrograms, VIM } from './host-programs.ts';
 import { until } from './wait.ts';
 
 const PORT = '2222';
 /** Programs of this machine that the vassals see in /opt/bin, with their libraries in /opt/lib. */
-const LENT = ['/usr/lib/openssh/sftp-server', '/usr/bin/rsync', '/usr/bin/scp'];
+const LENT = ['/usr/lib/openssh/sftp-server', '/usr/bin/rsync', '/usr/bin/scp', VIM];
 export const LENT_ENV = `env = PATH=/opt/bin:/usr/local/bin:/usr/bin:/bin
 env = LD_LIBRARY_PATH=/opt/lib
 `;
@@ -42,7 +43,7 @@ export class SshMachine {
     const through = ['nsenter', `--mount=${this.#namespace}`, '--'];
     this.emperor = new TestEmperor({}, { through });
     const opt = join(this.emperor.directory, 'opt');
-    lend(opt);
+    copyPrograms(opt, { programs: LENT, distro: join(BOOKWORM, 'bookworm') });
     this.emperor.writeIni({ ...options, ini: `opt = ${opt}\n${options.ini ?? ''}` });
     // Customers' own keys and doors are below it.
     chmodSync(this.emperor.directory, 0o711);
@@ -52,14 +53,15 @@ export class SshMachine {
     return `/proc/${this.#holder.pid}/ns/mnt`;
   }
 
-  #line(command: readonly string[]): readonly [string, readonly string[]] {
+  /** What runs a program there, as root. */
+  line(command: readonly string[]): readonly [string, ...string[]] {
     const net = `--net=/run/netns/${this.emperor.netns}`;
-    return ['nsenter', [`--mount=${this.#namespace}`, net, '--', ...command]];
+    return ['nsenter', `--mount=${this.#namespace}`, net, '--', ...command];
   }
 
   /** Runs a program there as root. */
   run(command: readonly string[], options: { readonly input?: string | Buffer } = {}): Answer {
-    const [file, args] = this.#line(command);
+    const [file, ...args] = this.line(command);
     const { status, stdout, stderr } = spawnSync(file, args, {
       input: options.input ?? '',
       encoding: 'utf8',
@@ -72,7 +74,7 @@ export class SshMachine {
 
   /** Starts one; its streams are pipes. */
   spawn(command: readonly string[]): ChildProcess {
-    const [file, args] = this.#line(command);
+    const [file, ...args] = this.line(command);
     return spawn(file, args, { stdio: 'pipe', env: { ...process.env, TERM: 'xterm' } });
   }
 
@@ -143,18 +145,5 @@ export class SshMachine {
     this.#holder.stdin?.end();
     await ended;
     execFileSync('rmdir', [this.#place]);
-  }
-}
-
-function lend(opt: string): void {
-  mkdirSync(join(opt, 'bin'), { recursive: true });
-  mkdirSync(join(opt, 'lib'));
-  for (const program of LENT) {
-    copyFileSync(program, join(opt, 'bin', basename(program)));
-    const needed = execFileSync('ldd', [program], { encoding: 'utf8' });
-    for (const [, library = ''] of needed.matchAll(/=> (\/\S+)/g)) {
-      // Every distro has its own.
-      if (!/\/libc\.so/.test(library)) copyFileSync(library, join(opt, 'lib', basename(library)));
-    }
   }
 }
