@@ -28,6 +28,7 @@ const PACKAGES = {
 };
 const TEST_PACKAGES = {
   beanstalkd: ['/usr/bin/beanstalkd'],
+  curl: ['/usr/bin/curl'],
   e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
   iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
@@ -36,6 +37,7 @@ const TEST_PACKAGES = {
   'openssh-client': ['/usr/bin/ssh'],
   'openssh-server': ['/usr/sbin/sshd'],
   'openssh-sftp-server': ['/usr/lib/openssh/sftp-server'],
+  procps: ['/usr/bin/pgrep', '/bin/pgrep'],
   python3: ['/usr/bin/python3'],
   rsync: ['/usr/bin/rsync'],
   tmux: ['/usr/bin/tmux'],

@@ -1,4 +1,4 @@
-/** M4, M9: real redis and memcached as private services of two vassals on the same ports; neither reaches the other's. */
+/** M4, M9: real redis, memcached and beanstalkd as private services of two vassals on the same ports; neither reaches the other's. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -9,6 +9,7 @@ import { signal } from '../support/proc.ts';
 
 const REDIS = 6379;
 const MEMCACHED = 11_211;
+const BEANSTALKD = 11_300;
 const NAMES = ['a', 'b'] as const;
 
 let emperor: TestEmperor;
@@ -16,12 +17,13 @@ const status = (name: string) => emperor.status(name);
 const pidOf = (name: string, label: string) =>
   status(name).processes.find((one) => one.label === label && one.state === 'running')?.pid;
 
-/** redis stays in the foreground and keeps its data in the home; memcached puts itself into the background. */
+/** redis and beanstalkd stay in the foreground; redis keeps its data in the home; memcached goes into the background. */
 const file = (greeting: string) => `[vassal]
 command = sleep 1000
 env = LD_LIBRARY_PATH=/opt/lib
 env = GREETING=${greeting}
 tuntap-device = uwsgi0
+attach-daemon = /opt/bin/beanstalkd
 attach-daemon2 = cmd=/opt/bin/redis-server --bind 0.0.0.0 --protected-mode no --save 3600 1,chdir=.
 smart-attach-daemon = /run/memcached.pid /opt/bin/memcached -d -l 0.0.0.0 -P /run/memcached.pid
 ready = port:${MEMCACHED}
@@ -44,6 +46,7 @@ beforeAll(async () => {
   copyPrograms(join(emperor.directory, 'programs'), {
     programs: [
       ...['/usr/bin/redis-server', '/usr/bin/redis-cli', '/usr/bin/memcached'],
+      '/usr/bin/beanstalkd',
       ...['/usr/sbin/sshd', '/usr/bin/ssh', '/usr/bin/ssh-keygen'],
     ],
     distro: resolve('distros/bookworm'),
@@ -85,19 +88,23 @@ function ask(place: string, host: string, port: number, line: string): string {
 const addressOf = (name: string) => (status(name).address ?? '').replace(/\/.*/, '');
 
 describe('services on the same ports', () => {
-  test('are each their own: what one vassal keeps the other does not have', () => {
+  test('M4: redis, memcached and beanstalkd are each their own: what one vassal keeps the other does not have', () => {
     for (const name of NAMES) expect(redis(name, 'set', 'owner', name)).toBe('OK');
     expect(NAMES.map((name) => redis(name, 'get', 'owner'))).toEqual(['a', 'b']);
     ask('a', '127.0.0.1', MEMCACHED, 'set k 0 0 1\r\na');
     expect(ask('a', '127.0.0.1', MEMCACHED, 'get k')).toContain('VALUE k 0 1');
     expect(ask('b', '127.0.0.1', MEMCACHED, 'get k')).toBe('END');
+    expect(ask('a', '127.0.0.1', BEANSTALKD, 'put 0 0 60 1\r\na')).toBe('INSERTED 1');
+    expect(ask('a', '127.0.0.1', BEANSTALKD, 'peek-ready')).toBe('FOUND 1 1\r\na');
+    expect(ask('b', '127.0.0.1', BEANSTALKD, 'peek-ready')).toBe('NOT_FOUND');
   });
 
   test.each([
     ['redis', REDIS, 'PING', '+PONG'],
     ['memcached', MEMCACHED, 'mn', 'MN'],
+    ['beanstalkd', BEANSTALKD, 'list-tube-used', 'USING default'],
   ])(
-    '%s is reached by its vassal and the host at its address, and not by the other vassal',
+    'M9: %s is reached by its vassal and the host at its address, and not by the other vassal',
     (_, port, line, answer) => {
       const [own, other] = [addressOf('a'), addressOf('b')];
       expect(own).toMatch(/^10\.77\.0\.\d+$/);
@@ -113,6 +120,7 @@ describe('services on the same ports', () => {
     const { processes, uid } = status('a');
     expect(processes.map(({ label, kind }) => [label, kind])).toEqual([
       ['command', 'command'],
+      ['beanstalkd', 'daemon'],
       ['redis-server', 'daemon'],
       ['memcached', 'daemon'],
     ]);
