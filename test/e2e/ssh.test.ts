@@ -1,9 +1,18 @@
 /** Customers come in by ssh: a real sshd, real clients, accounts made by `emperor ssh setup`. */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BINARY } from '../support/emperor.ts';
 import { LENT_ENV, SshMachine } from '../support/ssh-machine.ts';
 import { until } from '../support/wait.ts';
 
@@ -78,10 +87,21 @@ function get(url: string, ...more: readonly string[]): string {
   return m.run(line).stdout;
 }
 
+/** The process by which that account is in. */
+function loginOf(account: string): number {
+  const { stdout } = m.run(['pgrep', '-u', account, '-x', 'emperor-login']);
+  const [pid = '', ...others] = stdout.trim().split('\n');
+  if (pid === '' || others.length > 0) throw new Error(`logins of ${account}: ${stdout}`);
+  return Number(pid);
+}
+
+const hasInside = (vassal: string, command: string) =>
+  m.emperor.cli('exec', vassal, '--', 'pgrep', '-x', '-f', command).status === 0;
+
 const uidOf = (account: string) => m.run(['id', '-u', account]).stdout.trim();
 
 describe('a customer', () => {
-  test('runs a command inside: output and errors apart, input, exit status', () => {
+  test('partly M82: runs a command inside without a terminal: output and errors apart, input, exit status', () => {
     const { uid } = m.emperor.status('blog');
     const answer = m.ssh('c-blog', ['id -u; hostname; pwd; echo no >&2; exit 42']);
     expect(answer).toEqual({
@@ -94,7 +114,7 @@ describe('a customer', () => {
     expect(m.ssh('c-blog', ['sha256sum'], bytes).stdout).toContain(sum);
   });
 
-  test('has a login shell on a terminal, whose size follows', async () => {
+  test('M80: has a login shell by two terminals in a chain: keys go raw, sizes and signals are told', async () => {
     const line = m.sshLine('c-blog', [], ['-tt']).map((word) => `'${word}'`);
     const setting = 'stty cols 90 rows 20';
     const child = m.spawn(['script', '-qefc', `${setting}; exec ${line.join(' ')}`, '/dev/null']);
@@ -113,8 +133,14 @@ describe('a customer', () => {
       .split('\n');
     m.run(['sh', '-c', `stty cols 66 rows 11 < /proc/${ssh}/fd/0`]);
     await heard(/11 66\r\n/);
-    child.stdin?.write('sleep 100\r');
-    await new Promise((done) => setTimeout(done, 200));
+    child.stdin?.write("trap 'echo us''r1' USR1; echo also se''t\r");
+    await heard(/also set\r\n/);
+    process.kill(loginOf('c-blog'), 'SIGUSR1');
+    // bash runs it when a line has ended.
+    child.stdin?.write('\r');
+    await heard(/usr1\r\n/);
+    child.stdin?.write('sleep 1234\r');
+    await until('it sleeps', () => hasInside('blog', 'sleep 1234'));
     child.stdin?.write('\u0003');
     child.stdin?.write('echo status $?; exit 7\r');
     await heard(/status 130\r\n/);
@@ -124,7 +150,7 @@ describe('a customer', () => {
   test.each([
     ['scp', ['scp', '-q']],
     ['scp of the old protocol', ['scp', '-q', '-O']],
-  ])('copies files by %s', (_, [file = '', ...how]) => {
+  ])('partly M82: copies files by %s', (_, [file = '', ...how]) => {
     const there = join(m.emperor.directory, 'tools', 'bytes');
     writeFileSync(there, randomBytes(300_000));
     const options = [...m.options('c-blog'), '-P', '2222'];
@@ -136,7 +162,7 @@ describe('a customer', () => {
     expect(inside.uid).toBe(m.emperor.status('blog').uid);
   });
 
-  test('works with sftp, which sees nothing but the vassal', () => {
+  test('partly M82: works with sftp, which sees nothing but the vassal', () => {
     const batch = 'put /etc/hostname from-host\nls /\nget /etc/shadow /dev/null\n';
     const { stdout, stderr } = m.run(
       ['sftp', '-q', ...m.options('c-blog'), '-P', '2222', '-b', '-', 'c-blog@127.0.0.1'],
@@ -158,7 +184,7 @@ describe('a customer', () => {
     expect(readFileSync(there, 'utf8')).toBe('deep');
   });
 
-  test('shows up in status, and is gone from it and the vassal when the client is killed', async () => {
+  test('partly M82: shows up in status, and is gone from it and the vassal when the client is killed', async () => {
     const child = m.spawn(m.sshLine('c-blog', ['trap "" HUP; sleep 4321'], ['-tt']));
     const sessions = () => {
       const { processes } = m.emperor.status('blog');
@@ -268,7 +294,7 @@ describe('forwarding', () => {
 });
 
 describe('nobody gets where he should not', () => {
-  test('the snippets are about their accounts alone, and root stays on the host', () => {
+  test('U22: the snippets are about their accounts alone, and root stays on the host', () => {
     const settings = m.run(['sshd', '-T', '-C', 'user=root,host=x,addr=127.0.0.1']).stdout;
     expect(settings).toMatch(/^forcecommand none$/m);
     const net = m.run(['readlink', '/proc/self/ns/net']).stdout;
@@ -282,7 +308,7 @@ describe('nobody gets where he should not', () => {
     m.emperor.remove('bad');
   });
 
-  test('one account cannot use the door of another, nor see what is beside the doors', () => {
+  test('partly M82: one account cannot use the door of another, nor see what is beside the doors', () => {
     const as = (account: string, ...command: readonly string[]) =>
       m.run(['setpriv', `--reuid=${uidOf(account)}`, '--clear-groups', '--', ...command]);
     const doors = join(m.emperor.directory, 'run/doors');
@@ -349,18 +375,176 @@ describe('nobody gets where he should not', () => {
   });
 });
 
-test("a service of the host's can have the network of a vassal, unprivileged", () => {
+test("U20, U24: a login, exec and a service of the host's own come to the network of a vassal, all of them unprivileged", () => {
   const { pid } = m.emperor.status('blog');
+  const net = readlinkSync(`/proc/${pid}/ns/net`);
+  const where = ['sh', '-c', 'readlink /proc/self/ns/net; id -u'];
+  expect(m.ssh('c-blog', ['readlink /proc/self/ns/net']).stdout).toBe(`${net}\n`);
+  const { uid } = m.emperor.status('blog');
+  expect(m.emperor.cli('exec', 'blog', '--', ...where).stdout).toBe(`${net}\n${uid}\n`);
   const name = `${m.emperor.netns}-blog`;
   m.run(['ip', 'netns', 'attach', name, `${pid}`]);
   try {
     const enter = ['nsenter', `--net=/run/netns/${name}`, 'setpriv', `--reuid=${uidOf('plain')}`];
+    expect(m.run([...enter, ...where]).stdout).toBe(`${net}\n${uidOf('plain')}\n`);
     const { stdout } = m.run([...enter, 'curl', '-s', 'http://127.0.0.1:8080/mark']);
     expect(stdout).toBe('c-blog inside\n');
   } finally {
     m.run(['ip', 'netns', 'del', name]);
   }
 });
+
+describe('on the way in', () => {
+  test('M77, M79: a login is an account of the host, whose processes enter no namespace of the vassal, nor could', async () => {
+    const child = m.spawn(m.sshLine('c-blog', ['exec sleep 4324']));
+    await until('he is in', () => hasInside('blog', 'sleep 4324'));
+    const login = loginOf('c-blog');
+    const status = readFileSync(`/proc/${login}/status`, 'utf8');
+    expect(status).toMatch(new RegExp(`^Uid:\t${uidOf('c-blog')}\t${uidOf('c-blog')}\t`, 'm'));
+    // setns(2) wants CAP_SYS_ADMIN.
+    expect(status).toMatch(/^CapEff:\t0+$/m);
+    expect(status).toMatch(/^CapPrm:\t0+$/m);
+    const session = m.emperor.status('blog').processes.find(({ kind }) => kind === 'session');
+    const { pid } = m.emperor.status('blog');
+    for (const kind of ['ipc', 'mnt', 'net', 'pid', 'uts']) {
+      const [outside, inside] = [login, session?.pid].map((one) => namespaceOf(one ?? 0, kind));
+      expect([kind, outside]).toEqual([
+        kind,
+        m.run(['readlink', `/proc/self/ns/${kind}`]).stdout.trim(),
+      ]);
+      expect([kind, inside]).toEqual([kind, namespaceOf(pid ?? 0, kind)]);
+      expect(inside).not.toBe(outside);
+    }
+    child.kill('SIGKILL');
+    await until('he is gone', () => !hasInside('blog', 'sleep 4324'));
+  });
+
+  test('M78: each connection has a new terminal of the vassal, and the shell that its file names', async () => {
+    const { pid } = m.emperor.status('shop');
+    const say = 'tty; readlink /proc/$$/exe; stat -c %U $(tty)';
+    const first = talk(m.sshLine('c-shop', [], ['-tt']));
+    await first.says(say, /\/dev\/pts\/0\r\n\/usr\/bin\/bash\r\nshop\r$/m);
+    const second = talk(m.sshLine('c-shop', [], ['-tt']));
+    await second.says(say, /\/dev\/pts\/1\r\n\/usr\/bin\/bash\r\nshop\r$/m);
+    m.emperor.apply('shop', `${fileOf('c-shop')}shell = /bin/dash\n`);
+    await until(
+      'the door is open',
+      () => m.ssh('c-shop', ['readlink /proc/$$/exe']).stdout === '/usr/bin/dash\n',
+    );
+    const third = talk(m.sshLine('c-shop', [], ['-tt']));
+    await third.says(say, /\/dev\/pts\/2\r\n\/usr\/bin\/dash\r\nshop\r$/m);
+    await first.says('echo still $0', /^still \/bin\/bash\r$/m);
+    for (const one of [first, second, third]) expect(await one.leaves()).toBe(0);
+    expect(m.emperor.status('shop').pid).toBe(pid);
+    m.emperor.apply('shop', fileOf('c-shop'));
+  });
+
+  test('U19, U23: whatever begins in a vassal, by whom and whenever, is in its network, several at once', async () => {
+    const say = (who: string) => `echo ${who} $(readlink /proc/self/ns/net) >> ~/nets`;
+    const file = `[vassal]
+command = sh -c '${say('command')}; exec sleep 1000'
+attach-daemon = sh -c '${say('daemon')}; setsid sh -c "${say('child')}; exec sleep 1000" & exec sleep 1000'
+cron = @reboot ${say('cron')}
+exec-post-app = ${say('hook')}
+tuntap-device = uwsgi0
+ssh-user = c-net
+`;
+    m.emperor.apply('net', file);
+    expect(m.setUp('net', 'c-net', '--write').status).toBe(0);
+    await m.reload();
+    const input = `@reboot ${say('crontab')}\n`;
+    expect(m.emperor.cliWith({ input }, 'cron', 'set', 'net').status).toBe(0);
+    m.emperor.cli('exec', 'net', '--', 'rm', 'nets');
+    await until('its crontab is read', () => m.emperor.status('net').crontab?.jobs === 1);
+    m.emperor.cli('restart', 'net');
+    await until('he can come in', () => m.ssh('c-net', ['true']).status === 0);
+    const sessions = [1, 2].map(() => talk(m.sshLine('c-net', [], ['-tt'])));
+    for (const one of sessions) await one.says(`${say('ssh')}; echo do''ne`, /^done\r$/m);
+    m.emperor.cli('exec', 'net', '--', 'sh', '-c', say('exec'));
+    const shell = talk([
+      'script',
+      '-qefc',
+      `${BINARY} --ini ${m.emperor.ini} shell net`,
+      '/dev/null',
+    ]);
+    await shell.says(`${say('shell')}; echo do''ne`, /^done\r$/m);
+
+    const lines = () =>
+      readFileSync(join(m.emperor.directory, 'homes/net/nets'), 'utf8').trim().split('\n');
+    const all = [
+      'child',
+      'command',
+      'cron',
+      'crontab',
+      'daemon',
+      'exec',
+      'hook',
+      'shell',
+      'ssh',
+      'ssh',
+    ];
+    await until('all have spoken', () => lines().length === all.length);
+    const net = namespaceOf(m.emperor.status('net').pid ?? 0, 'net');
+    expect(lines().toSorted()).toEqual(all.map((who) => `${who} ${net}`));
+    expect(net).not.toBe(m.run(['readlink', '/proc/self/ns/net']).stdout.trim());
+    for (const one of [...sessions, shell]) expect(await one.leaves()).toBe(0);
+  });
+
+  test('U44: keys are given from outside, all that count at once; the vassal has the shell that is chosen', () => {
+    const keys = ['one', 'two'].map((name) => {
+      m.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', m.keyOf(name)]);
+      return m.keyOf(name);
+    });
+    const give = (...files: readonly string[]) =>
+      m.run([
+        ...[BINARY, '--ini', m.emperor.ini, 'ssh', 'setup', 'shop', '--user', 'c-shop', '--write'],
+        ...files.flatMap((file) => ['--key', `${file}.pub`]),
+      ]);
+    const comesIn = (key: string) =>
+      m.run(
+        m.sshLine('c-shop', ['echo in']).map((word) => (word === m.keyOf('c-shop') ? key : word)),
+      ).stdout === 'in\n';
+    expect(give(...keys)).toMatchObject({ status: 0 });
+    expect([...keys, m.keyOf('c-shop')].map(comesIn)).toEqual([true, true, false]);
+    expect(give(m.keyOf('c-shop'))).toMatchObject({ status: 0 });
+    expect([...keys, m.keyOf('c-shop')].map(comesIn)).toEqual([false, false, true]);
+    m.emperor.apply('shop', `${fileOf('c-shop')}shell = /bin/dash\n`);
+    const shell = () => m.ssh('c-shop', ['echo $SHELL; readlink /proc/$$/exe']).stdout;
+    expect(shell()).toBe('/bin/dash\n/usr/bin/dash\n');
+    m.emperor.cli('restart', 'shop');
+    const entry = m.emperor.cli('exec', 'shop', '--', 'grep', '^shop:', '/etc/passwd').stdout;
+    expect(entry).toMatch(/:\/bin\/dash$/m);
+    m.emperor.apply('shop', fileOf('c-shop'));
+  });
+});
+
+const namespaceOf = (pid: number, kind: string) => readlinkSync(`/proc/${pid}/ns/${kind}`);
+
+/** Somebody who types on a terminal. */
+function talk(line: readonly string[]) {
+  const child = m.spawn(line);
+  const ended = new Promise((done) => child.once('close', done));
+  let text = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  return {
+    /** Types a line and waits for what is said then. */
+    async says(typed: string, answer: RegExp) {
+      text = '';
+      child.stdin?.write(`${typed}\r`);
+      try {
+        await until(`${answer} is said`, () => answer.test(text));
+      } catch (cause) {
+        throw new Error(`${answer} was not said: ${JSON.stringify(text)}`, { cause });
+      }
+    },
+    leaves() {
+      child.stdin?.write('exit 0\r');
+      return ended;
+    },
+  };
+}
 
 describe('emperor ssh setup', () => {
   test('can be done again, and takes no account that is there for something else', () => {

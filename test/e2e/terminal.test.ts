@@ -38,7 +38,7 @@ afterAll(() => m.close());
 
 const WAYS: readonly (readonly [string, () => readonly string[]])[] = [
   ['`emperor shell`', () => [BINARY, '--ini', m.emperor.ini, 'shell', 'blog']],
-  ['M80: ssh, two terminals in a chain', () => m.line(m.sshLine('c-blog', [], ['-t']))],
+  ['partly M82: ssh, by two terminals in a chain', () => m.line(m.sshLine('c-blog', [], ['-t']))],
 ];
 
 describe.each(WAYS)('%s', (_, lineOf) => {
