@@ -132,6 +132,43 @@ test('jobs run with the crontab’s SHELL, environment, input and home, also aft
   ]);
 });
 
+test('U43: a crontab with steps, lists, ranges, nicknames, PATH and MAILTO has jobs that come and run as it says', async () => {
+  apply('real');
+  const schedules = [
+    '*/5 * * * *',
+    '0,30 9-17 * * 1-5',
+    '10-50/20 4 1-7 jan,jul sun',
+    ...['@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually'],
+  ];
+  const text = [
+    'MAILTO=me@example.org',
+    'PATH=/home/real/bin:/usr/bin:/bin',
+    ...schedules.map((schedule) => `${schedule} poll`),
+    '@reboot poll once',
+  ];
+  edit('real', `${text.join('\n')}\n`);
+  await until('it is read', () => jobCount('real') === schedules.length + 1);
+  const now = Date.now();
+  const jobs = jobsOf('real');
+  expect(jobs.map(({ schedule }) => schedule)).toEqual([...schedules, '@reboot']);
+  const next = new Map(jobs.map((job) => [job.schedule, Date.parse(job.next ?? '')]));
+  const within = (schedule: string) => ((next.get(schedule) ?? 0) - now) / 60_000;
+  expect([within('*/5 * * * *') <= 5, within('@hourly') <= 60]).toEqual([true, true]);
+  expect(next.get('@daily')).toBe(next.get('@midnight'));
+  expect(next.get('@yearly')).toBe(next.get('@annually'));
+  for (const schedule of schedules) expect(within(schedule)).toBeGreaterThan(0);
+  const told = emperor.status('real').crontab?.diagnostics.map(({ message }) => message);
+  expect(told).toEqual(['no mail is sent']);
+
+  const poll = 'mkdir bin; printf \'#!/bin/sh\\necho "$1" $PATH\\n\' > bin/poll; chmod +x bin/poll';
+  expect(emperor.cli('exec', 'real', '--', 'sh', '-c', poll).status).toBe(0);
+  expect(emperor.cli('restart', 'real').status).toBe(0);
+  await until('it has run', () => jobsOf('real').at(-1)?.last?.code === 0);
+  expect(emperor.log('real')).toMatch(
+    / stdout F cron-poll once \/home\/real\/bin:\/usr\/bin:\/bin$/m,
+  );
+});
+
 test('`crontab = no` has its jobs run no more, and again with `yes`', async () => {
   apply('off');
   edit('off', `${FAR} one\n`);

@@ -176,6 +176,55 @@ test('a modified file restarts one by its stop signal, at once and without a fai
   expect(status('touchy').daemons).toMatchObject([{ failures: 0, lastError: null }]);
 });
 
+test('M76: plain ones end with their vassal, smart ones survive a reload, and attach-daemon2 does what each key says', async () => {
+  const keys = [
+    `cmd=sh -c "pwd; id -u; id -g; trap 'echo reloads' USR1; trap 'echo stops; exit 0' INT; while :; do sleep 0.05; done"`,
+    'name=keys,freq=1,touch=flag,stopsignal=INT,reloadsignal=USR1,chdir=sub,uid=312345,gid=312345',
+  ];
+  apply(
+    'all',
+    'uid = 312345',
+    'command = sleep 1000',
+    'attach-daemon = sleep 1001',
+    `smart-attach-daemon = /run/smart.pid 5 sh -c 'sleep 1002 & echo $! > /run/smart.pid'`,
+    `attach-daemon2 = ${keys.join()}`,
+    'attach-daemon2 = cmd=sleep 1003,name=ruler,control=1',
+  );
+  const labels = ['command', 'sleep', 'sh', 'keys', 'ruler'];
+  const inside = (line: string) => emperor.cli('exec', 'all', '--', 'sh', '-c', line);
+  const said = () => logged('all', 'keys').map((line) => line.replace(/^.* keys /, ''));
+  expect(inside('mkdir sub').status).toBe(0);
+  await running('all', ...labels);
+  await until('it is in the background', () => commandOf(pidsOf('all').sh ?? 0) === 'sleep 1002');
+  await until('it has said who it is', () => said().length === 3);
+  expect(said()).toEqual(['/home/all/sub', '312345', '312345']);
+
+  const before = pidsOf('all');
+  expect(emperor.cli('reload', 'all').status).toBe(0);
+  await until('the others are new', () =>
+    ['command', 'sleep', 'ruler'].every(
+      (one) => ![before[one], undefined].includes(pidsOf('all')[one]),
+    ),
+  );
+  expect(pidsOf('all')).toMatchObject({ keys: before.keys, sh: before.sh });
+  await until('it has heard of it', () => said().at(-1) === 'reloads');
+
+  inside('touch flag');
+  await until('it looks each second, and is new', () => {
+    inside('touch flag');
+    return ![before.keys, undefined].includes(pidsOf('all').keys);
+  });
+  expect(said()).toContain('stops');
+
+  const ruled = await running('all', ...labels);
+  process.kill(ruled.ruler ?? 0, 'SIGKILL');
+  await until('the command goes with its ruler', () => status('all').restarts === 1);
+  const last = await running('all', ...labels);
+  expect([last.command === ruled.command, last.sh]).toEqual([false, ruled.sh]);
+  expect(emperor.cli('stop', 'all').status).toBe(0);
+  expect(Object.values(last).filter(isAlive)).toEqual([]);
+});
+
 test('they end with their vassal, the last one first and the command last, whatever one of them does', async () => {
   const says = (what: string) =>
     `sh -c "trap 'echo ${what} ends; exit' TERM; while :; do sleep 0.02; done"`;

@@ -16,7 +16,7 @@ function read(kind: Kind<CronJob>, text: string): CronJob | readonly string[] {
 }
 
 describe('cron and unique-cron', () => {
-  test('take both spellings (M70, M73, M74)', () => {
+  test('partly M70, M73 and M74: take both spellings', () => {
     expect(read(cron, '59 23 -1 -1 -1 myscript arg1')).toEqual({
       ...NONE,
       expression: '59 23 -1 -1 -1',
@@ -30,7 +30,7 @@ describe('cron and unique-cron', () => {
     });
   });
 
-  test('refuse what never becomes a job (M74)', () => {
+  test('partly M74: refuse what never becomes a job', () => {
     expect(read(cron, '1-70 * * * * x')).toEqual(['2: there is no minute `70`']);
     expect(read(cron, '* * * * *')).toEqual(['9: it has no command']);
   });

@@ -38,7 +38,7 @@ NAME='two words'
 `;
 
 describe('parseCrontab()', () => {
-  test('reads what people have, with the environment of each line (U43)', () => {
+  test('partly U43: reads what people have, with the environment of each line', () => {
     expect(told(REAL)).toEqual([]);
     const early = { PATH: '/usr/local/bin:/usr/bin:/bin', SHELL: '/bin/bash' };
     const late = { ...early, NAME: 'two words' };

@@ -32,7 +32,7 @@ function next(expression: string, zone: string, from: string, count = 3): readon
 }
 
 describe('nextTimes()', () => {
-  test("counts what divides the field in uWSGI's spelling, steps in crontab's (M71)", () => {
+  test("partly M71: counts what divides the field in uWSGI's spelling, steps in crontab's", () => {
     expect(next('0 0 -5 -1 -1', 'UTC', '2026-01-01T00:00Z', 7)).toEqual(
       [5, 10, 15, 20, 25, 30]
         .map((day) => expect.stringContaining(`2026-01-${two(day)}T00:00`))

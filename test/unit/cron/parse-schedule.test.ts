@@ -60,7 +60,7 @@ describe('parseSchedule()', () => {
     ['@hourly', '0 0-23 1-31 1-12 0-6 both wildcard'],
     ['@annually', '0 0 1 1 0-6 both'],
     ['@reboot', 'reboot'],
-  ])('reads `%s` without a word (M70, M74)', (text, meaning) => {
+  ])('partly M70 and M74: reads `%s` without a word', (text, meaning) => {
     expect(read(text)).toBe(meaning);
   });
 
@@ -138,7 +138,7 @@ describe('parseSchedule()', () => {
       '0:1.5: `1.5` is no minute; it takes minute 0-59, `*`, lists, ranges and steps',
     ],
     ['* * * * *sun', '8:*sun: `*sun` is no weekday; did you mean `sun`?'],
-  ])('refuses `%s` and says why (M74)', (text, told) => {
+  ])('partly M74: refuses `%s` and says why', (text, told) => {
     expect(read(text)).toBe(told);
   });
 

@@ -27,7 +27,7 @@ function told({ events }: CronWorld, kind: string): readonly string[] {
 }
 
 describe('Cron', () => {
-  test('runs a job once in each matching minute (M72)', async () => {
+  test('partly M72: runs a job once in each matching minute', async () => {
     const cron = worldAt('2026-01-01T00:00:30Z');
     const init = cron.add(
       'blog',
@@ -39,6 +39,37 @@ describe('Cron', () => {
     expect(init.started.filter((command) => command === 'each')).toHaveLength(10);
     expect(init.started.filter((command) => command === 'even')).toHaveLength(5);
     expect(init.slots.size).toBe(0);
+  });
+
+  test('M70: `59 23 -1 -1 -1 myscript arg1` runs at one minute to midnight, any day', async () => {
+    const cron = worldAt('2026-01-01T23:58:30Z');
+    const init = cron.add('blog', 'cron = CRON_TZ=UTC 59 23 -1 -1 -1 myscript arg1');
+    cron.cron.start();
+    await cron.clock.pass(29_000);
+    expect(init.started).toEqual([]);
+    await cron.clock.pass(2000);
+    expect(init.started).toEqual(['myscript arg1']);
+    await cron.clock.pass(DAY - 3000);
+    expect(init.started).toHaveLength(1);
+    await cron.clock.pass(2 * DAY);
+    expect(init.started).toHaveLength(3);
+  });
+
+  test('M71: `-5 -1 -1 -1 6` runs each five minutes of a Saturday, and of no other day', async () => {
+    const friday = '2026-01-02T12:00:30Z';
+    const cron = worldAt(friday);
+    const init = cron.add('blog', 'cron = CRON_TZ=UTC -5 -1 -1 -1 6 x');
+    cron.cron.start();
+    await cron.clock.pass(12 * HOUR - 31_000);
+    expect(init.started).toHaveLength(0);
+    await cron.clock.pass(1000);
+    expect(init.started).toHaveLength(1);
+    await cron.clock.pass(5 * MINUTE - 1000);
+    expect(init.started).toHaveLength(1);
+    await cron.clock.pass(1000);
+    expect(init.started).toHaveLength(2);
+    await cron.clock.pass(2 * DAY);
+    expect(init.started).toHaveLength((24 * 60) / 5);
   });
 
   test('starts within the first second of the minute', async () => {
@@ -80,7 +111,7 @@ describe('Cron', () => {
     expect(init.started).toHaveLength(4);
   });
 
-  test('does not start a unique job that still runs; another runs beside itself (M73)', async () => {
+  test('partly M73: does not start a unique job that still runs; another runs beside itself', async () => {
     const cron = worldAt('2026-01-01T00:00:30Z');
     const init = cron.add('blog', 'unique-cron = * * * * * one', 'cron = * * * * * many');
     init.isQuick = false;
@@ -90,7 +121,7 @@ describe('Cron', () => {
     expect(told(cron, 'cron-skipped')).toEqual(['blog it still runs', 'blog it still runs']);
   });
 
-  test('kills a job after its harakiri, also one that an earlier emperor started (M73)', async () => {
+  test('partly M73: kills a job after its harakiri, also one that an earlier emperor started', async () => {
     const cron = worldAt('2026-01-01T00:00:59Z');
     const init = cron.add('blog', 'cron2 = harakiri=90,timezone=UTC,minute=1 slow');
     init.isQuick = false;
