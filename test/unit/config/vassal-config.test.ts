@@ -49,6 +49,14 @@ describe('a vassal file', () => {
       binds: [],
       tmpSizeBytes: 64 * 2 ** 20,
       runSizeBytes: 16 * 2 ** 20,
+      memoryMax: null,
+      memoryHigh: null,
+      memorySwapMax: null,
+      cpuMax: null,
+      cpuWeight: null,
+      pidsMax: null,
+      ioWeight: null,
+      ioMax: [],
       execPreJail: [],
       execPostApp: [],
       execAsRoot: [],
@@ -93,6 +101,14 @@ home = ../homes/blog
 bind = /srv/media /media rw
 tmp-size = 1M
 run-size = 2M
+memory-max = 512M
+memory-high = 400M
+memory-swap-max = max
+cpu-max = 150%
+cpu-weight = 200
+pids-max = 100
+io-weight = 50
+io-max = 8:0 rbps=1M
 exec-pre-jail = pre
 exec-post-app = post
 exec-as-root = ifconfig lo up
@@ -141,6 +157,14 @@ ${ROUTER}[class small]
       binds: [{ source: '/srv/media', target: '/media', readOnly: false }],
       tmpSizeBytes: 2 ** 20,
       runSizeBytes: 2 ** 21,
+      memoryMax: 2 ** 29,
+      memoryHigh: 400 * 2 ** 20,
+      memorySwapMax: 'max',
+      cpuMax: 1.5,
+      cpuWeight: 200,
+      pidsMax: 100,
+      ioWeight: 50,
+      ioMax: [{ device: '8:0', rbps: 2 ** 20 }],
       execPreJail: ['pre'],
       execPostApp: ['post'],
       execAsRoot: ['ifconfig lo up'],
