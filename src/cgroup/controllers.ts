@@ -34,6 +34,7 @@ import {
   settingsOfV2,
 } from './limits.ts';
 import {
+  type Cgroups,
   directoryOf,
   makeBelow,
   makeDirectory,
@@ -60,12 +61,12 @@ export interface Controllers {
   readonly available: ReadonlySet<Controller>;
   /**
    * Makes what a vassal needs, once its membership is there, and sets its limits before anything runs in it. Returns
-   * the cgroup.procs files that init has to join besides.
+   * the cgroup.procs files that init has to join besides, and what its tenant is shown.
    */
   create(
     name: string,
     limits: Limits,
-  ): { readonly joins: readonly string[]; readonly unmet: readonly Unmet[] };
+  ): Pick<Cgroups, 'joins' | 'views'> & { readonly unmet: readonly Unmet[] };
   /** Sets all limits of a vassal that runs. */
   apply(name: string, limits: Limits): readonly Unmet[];
   usage(name: string): Usage;
@@ -99,6 +100,11 @@ export interface AlarmCounts {
 const ALARM_INTERVAL_MS = 1000;
 /** Where the kernel does not tell. */
 const LOOK_INTERVAL_MS = 5000;
+
+/** Where programs look for their limits. */
+const SHOWN_AT = '/sys/fs/cgroup';
+/** What v1 shows there, in directories of these names. */
+const SHOWN: readonly string[] = ['memory', 'cpu', 'cpuacct', 'pids'];
 
 const ALL: readonly Controller[] = ['memory', 'cpu', 'pids', 'io'];
 
@@ -162,7 +168,11 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       if (all !== '') {
         writeFileSync(join(place(name, ''), 'cgroup.subtree_control'), all, { flag: 'r+' });
       }
-      return { joins: [], unmet: write(name, settingsOfV2(limits).filter(isSet), limits) };
+      return {
+        joins: [],
+        views: all === '' ? [] : [{ source: place(name, 'payload'), target: SHOWN_AT }],
+        unmet: write(name, settingsOfV2(limits).filter(isSet), limits),
+      };
     },
     apply(name, limits) {
       forgetIo(join(place(name, 'payload'), 'io.max'), (file, device) =>
@@ -230,6 +240,10 @@ function v1Controllers(
       const hasAny = settingsOfV1(limits).some(isSet) || (limits.ioMax ?? []).length > 0;
       return {
         joins: own.map((directory) => join(directory, 'cgroup.procs')),
+        views: SHOWN.filter((controller) => roots.has(controller)).map((controller) => ({
+          source: place(controller, name, ''),
+          target: join(SHOWN_AT, controller),
+        })),
         unmet: hasAny ? write(name, limits) : [],
       };
     },

@@ -16,10 +16,18 @@ export interface Leaves {
   readonly payloadProcs: string;
 }
 
-/** All that a vassal's init joins. */
+/** Of its own cgroups: a directory that shows inside, read-only. */
+export interface CgroupView {
+  readonly source: string;
+  /** Absolute; /sys/fs/cgroup or a directory in it. */
+  readonly target: string;
+}
+
+/** All that a vassal's init joins, and what is shown of it inside. */
 export interface Cgroups extends Leaves {
   /** Further cgroup.procs files, of v1's controllers: what init starts is born there. */
   readonly joins: readonly string[];
+  readonly views: readonly CgroupView[];
 }
 
 export interface Membership {

@@ -17,6 +17,7 @@ import { type OsRelease, readOsRelease } from './os-release.ts';
 export const MOUNT_POINTS: readonly (readonly [path: string, mode: number])[] = [
   ['dev', 0o755],
   ['proc', 0o555],
+  ['sys', 0o555],
   ['tmp', 0o1777],
   ['run', 0o755],
   ['home', 0o755],

@@ -139,7 +139,7 @@ export class Administration implements Governor {
     const leaf = (kind: string) => `CGROUP/${name}/${kind}/cgroup.procs`;
     return this.#realm.surroundings.planJail(
       { ...wanted, generation },
-      { initProcs: leaf('init'), payloadProcs: leaf('payload'), joins: [] },
+      { initProcs: leaf('init'), payloadProcs: leaf('payload'), joins: [], views: [] },
       join(this.#realm.vassalHost.runDirectory, name),
     );
   }

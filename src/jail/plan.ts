@@ -172,6 +172,8 @@ export interface JailSpec {
     readonly initProcs: string;
     readonly payloadProcs: string;
     readonly joins: readonly string[];
+    /** What its tenant is shown of its own cgroups, at /sys/fs/cgroup or directories in it. */
+    readonly views: readonly { readonly source: string; readonly target: string }[];
   };
   readonly tmpSizeBytes: number;
   readonly runSizeBytes: number;
@@ -234,6 +236,7 @@ const DEVICE_LINKS: readonly (readonly [string, string])[] = [
  * home and log directory). No tenant can write to /dev, so nothing here can be swapped.
  */
 const SCAFFOLD = '/dev/.emperor';
+const CGROUP_VIEWS = '/sys/fs/cgroup';
 const SHM_SIZE_BYTES = 64 * 1024 * 1024;
 const DEV_SIZE_BYTES = 256 * 1024;
 const RLIMIT_CORE = 4;
@@ -374,6 +377,7 @@ function planMounts(spec: JailSpec): readonly Step[] {
     // Before /proc/sys is made read-only: in the host's /proc a name is looked up among those of all vassals.
     ...(spec.namespaces.includes('net') ? planInterfaces(spec) : []),
     ...PROC_COVER_STEPS,
+    ...planCgroupViews(spec),
     ...planTemporary(spec),
     ...planEtc(spec),
     ...planHome(spec),
@@ -385,6 +389,25 @@ function planMounts(spec: JailSpec): readonly Step[] {
         bind.target,
         bind.readOnly ? ['ro', 'nosuid', 'nodev'] : ['nosuid', 'nodev'],
       ),
+    ),
+  ];
+}
+
+/** /sys is ours, and empty but for what its tenant is to know of its limits. */
+function planCgroupViews({ cgroups: { views } }: JailSpec): readonly Step[] {
+  if (views.length === 0) return [];
+  const above = ['/sys', '/sys/fs', CGROUP_VIEWS];
+  const places = views.map(({ target }) => target).filter((target) => target !== CGROUP_VIEWS);
+  return [
+    ...[...above, ...places].map((path) => directoryOf(`${SCAFFOLD}${path}`)),
+    {
+      op: 'bind-inside',
+      source: `${SCAFFOLD}/sys`,
+      target: '/sys',
+      flags: ['ro', 'nosuid', 'nodev', 'noexec'],
+    },
+    ...views.map(({ source, target }) =>
+      bindOf(source, target, ['ro', 'nosuid', 'nodev', 'noexec']),
     ),
   ];
 }

@@ -123,9 +123,9 @@ export class Jail {
     const runDirectory = join(host.runDirectory, name);
     makeDirectory(runDirectory);
     const leaves = host.membership.create(name);
-    const { joins, unmet } = host.controllers.create(name, launch.limits);
+    const { unmet, ...controlled } = host.controllers.create(name, launch.limits);
     launch.onUnmet(unmet);
-    const plan = launch.plan({ ...leaves, joins }, runDirectory);
+    const plan = launch.plan({ ...leaves, ...controlled }, runDirectory);
     const { pid } = await host.launcher().launch(plan);
     return Jail.#pass(host, { name, pid }, { plan, connect: launch.connect });
   }

@@ -20,6 +20,29 @@ function cgroupsOf(pid: number): string {
   return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
 }
 
+/** Where a tenant reads of its own cgroups. */
+const SHOWN_AT = '/sys/fs/cgroup';
+const IS_V1 = controllersOfMachine().size > 0;
+const SHOWN = IS_V1
+  ? {
+      memoryMax: 'memory/memory.limit_in_bytes',
+      memory: 'memory/memory.usage_in_bytes',
+      pidsMax: 'pids/pids.max',
+      pids: 'pids/pids.current',
+      cpuMax: 'cpu/cpu.cfs_quota_us',
+      cpu: 'cpuacct/cpuacct.usage',
+    }
+  : {
+      memoryMax: 'memory.max',
+      memory: 'memory.current',
+      pidsMax: 'pids.max',
+      pids: 'pids.current',
+      cpuMax: 'cpu.max',
+      cpu: 'cpu.stat',
+    };
+/** Where init is in the same cgroup, it counts. */
+const INITS = IS_V1 ? 1 : 0;
+
 const IDLE = 'sleep 1000';
 const COUNTING = `sh -c 'while :; do :; done'`;
 const MEMORY_BOMB = `sh -c 'a=x; while :; do a=$a$a; done'`;
@@ -80,6 +103,35 @@ describe('a vassal', () => {
     expect(status('live')).toMatchObject({ pid, limits: {} });
     const free = emperor.cli('exec', 'live', '--', 'sh', '-c', grow);
     expect(free).toMatchObject({ status: 0, stdout: '100000000\n' });
+  });
+
+  test('M44: reads inside what it may use and uses, as status tells it, and can change none of it', async () => {
+    const busy = `i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done`;
+    const command = `sh -c 'head -c 30M /dev/zero >/dev/shm/30M; ${busy}; >/tmp/done; exec sleep 100000'`;
+    emperor.apply('reads', vassal(command, 'memory-max = 100M\npids-max = 20\ncpu-max = 50%\n'));
+    const exec = (...words: readonly string[]) => emperor.cli('exec', 'reads', '--', ...words);
+    await until('it has been busy', () => exec('test', '-e', '/tmp/done').status === 0);
+    const { stdout } = exec('cat', ...Object.values(SHOWN).map((file) => join(SHOWN_AT, file)));
+    const { limits, usage } = status('reads');
+    const [memoryMax, memory, pidsMax, pids, cpuMax, ...cpu] = stdout.split('\n').map(parseFloat);
+    expect(memoryMax).toBe(limits['memory-max']);
+    expect(pidsMax).toBe(Number(limits['pids-max']) + INITS);
+    expect(cpuMax).toBe(Number(limits['cpu-max']) * 100_000);
+    // Whoever reads is one more.
+    expect(pids).toBe((usage.pids ?? 0) + INITS + 1);
+    expect(memory).toBeGreaterThan(30 << 20);
+    expect(Math.abs((memory ?? 0) - (usage.memoryBytes ?? 0))).toBeLessThan(5 << 20);
+    const seconds = IS_V1
+      ? (cpu[0] ?? 0) / 1e9
+      : Number(/usage_usec (\d+)/.exec(stdout)?.[1]) / 1e6;
+    expect(seconds).toBeGreaterThan(0.1);
+    expect(Math.abs(seconds - (usage.cpuSeconds ?? 0))).toBeLessThan(0.1);
+    const attempt = `cd ${SHOWN_AT}; for file in $(find . -type f); do echo max >$file && echo wrote; done; mkdir x`;
+    expect(exec('sh', '-c', `${attempt} 2>&1 | grep -v "Read-only file system"`).stdout).toBe('');
+    // Of others there is nothing.
+    expect(exec('find', SHOWN_AT, '-mindepth', '2', '-type', 'd').stdout).toBe('');
+    emperor.apply('reads', vassal(command, 'memory-max = 200M\n'));
+    expect(exec('cat', join(SHOWN_AT, SHOWN.memoryMax)).stdout).toBe(`${200 << 20}\n`);
   });
 
   test('takes a limit away by its file says `max`', async () => {

@@ -265,7 +265,7 @@ function specOf(
     logDirectory: join(paths.log, name),
     logMaxBytes: 1024 * 1024,
     logFiles: 3,
-    cgroups: { ...membership.create(name), joins: [] },
+    cgroups: { ...membership.create(name), joins: [], views: [] },
     tmpSizeBytes: 1024 * 1024,
     runSizeBytes: 1024 * 1024,
     dns: ['192.0.2.53'],

@@ -42,8 +42,12 @@ test('are those that can be had all the way down', () => {
 test('are given to a vassal before anything runs in it, with its limits and nothing else', () => {
   const controllers = open();
   const limits = { memoryMax: 1 << 20, cpuWeight: 300 };
-  expect(controllers.create('blog', limits)).toEqual({ joins: [], unmet: [] });
   const blog = 'machine/emperor/blog';
+  expect(controllers.create('blog', limits)).toEqual({
+    joins: [],
+    views: [{ source: at(blog, 'payload'), target: '/sys/fs/cgroup' }],
+    unmet: [],
+  });
   expect(content(blog, 'cgroup.subtree_control').split(' ').sort()).toEqual([
     '+cpu',
     '+memory',

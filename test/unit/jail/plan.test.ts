@@ -30,6 +30,7 @@ const SPEC: JailSpec = {
     initProcs: '/c/init/cgroup.procs',
     payloadProcs: '/c/payload/cgroup.procs',
     joins: ['/m/cgroup.procs'],
+    views: [{ source: '/m', target: '/sys/fs/cgroup/memory' }],
   },
   tmpSizeBytes: 1 << 20,
   runSizeBytes: 1 << 20,
@@ -54,6 +55,17 @@ const targets = (steps: readonly Step[]) =>
   steps.flatMap((step) => ('target' in step ? [step.target] : []));
 
 describe('planJail()', () => {
+  test('shows a tenant its own cgroups read-only, in a /sys that holds nothing else', () => {
+    const flags = ['ro', 'nosuid', 'nodev', 'noexec'];
+    const stepsAt = (spec: JailSpec) =>
+      planJail(spec).steps.filter((step) => 'target' in step && step.target.startsWith('/sys'));
+    expect(stepsAt(SPEC)).toEqual([
+      { op: 'bind-inside', source: '/dev/.emperor/sys', target: '/sys', flags },
+      { op: 'bind', source: '/m', target: '/sys/fs/cgroup/memory', flags },
+    ]);
+    expect(stepsAt({ ...SPEC, cgroups: { ...SPEC.cgroups, views: [] } })).toEqual([]);
+  });
+
   test('runs hooks after lo is up, sweeps up after them, and lets nothing of the tenant run before the gate', () => {
     const ops = opsOf(SPEC);
     const order = [
