@@ -26,7 +26,8 @@ const BUILD = join(ROOT, 'build');
 const OUTPUT = join(BUILD, 'native');
 const PROGRAM = join(BUILD, 'program');
 const STAMPS = join(BUILD, 'stamps');
-const PROFILE = join(NATIVE, 'seccomp-profile.c');
+const PROFILE = join(NATIVE, 'seccomp.profile');
+const PROFILE_COMPILER = join(NATIVE, 'seccomp-profile.c');
 
 const WARNINGS = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
 const SMALL = [
@@ -69,7 +70,7 @@ const STEPS = [
   },
   {
     name: 'seccomp',
-    inputs: () => [PROFILE],
+    inputs: () => [PROFILE, PROFILE_COMPILER],
     outputs: [join(OUTPUT, 'seccomp.bpf')],
     run: exportFilter,
   },
@@ -152,7 +153,7 @@ function typeScriptInputs() {
 
 function nativeInputs() {
   return [
-    ...filesBelow(NATIVE, /\.[ch]$/).filter((file) => file !== PROFILE),
+    ...filesBelow(NATIVE, /\.[ch]$/).filter((file) => file !== PROFILE_COMPILER),
     join(ROOT, 'src/jail/wire.ts'),
     join(ROOT, 'src/jail/generate-header.ts'),
   ];
@@ -206,7 +207,7 @@ function replaceTree(fresh, target) {
 }
 
 function compileInit(compiler, flags, name) {
-  const sources = filesBelow(NATIVE, /\.c$/).filter((file) => file !== PROFILE);
+  const sources = filesBelow(NATIVE, /\.c$/).filter((file) => file !== PROFILE_COMPILER);
   if (sources.length === 0) throw new BuildError(`Cannot build ${name}: src/jail/native is empty`);
   writeHeader();
   const temporary = join(OUTPUT, `.${name}.new`);
@@ -241,10 +242,10 @@ function exportFilter() {
   mkdirSync(OUTPUT, { recursive: true });
   const program = join(OUTPUT, 'seccomp-profile');
   const filter = join(OUTPUT, 'seccomp.bpf');
-  if (!run('gcc', ['-O1', ...WARNINGS, '-o', program, PROFILE, '-lseccomp'])) {
+  if (!run('gcc', ['-O1', ...WARNINGS, '-o', program, PROFILE_COMPILER, '-lseccomp'])) {
     throw new BuildError('Cannot build seccomp.bpf: gcc found errors');
   }
-  if (!run(program, [`${filter}.new`])) throw new BuildError('Cannot build seccomp.bpf');
+  if (!run(program, [PROFILE, `${filter}.new`])) throw new BuildError('Cannot build seccomp.bpf');
   renameSync(`${filter}.new`, filter);
 }
 

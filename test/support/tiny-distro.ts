@@ -12,8 +12,8 @@ const DIRECTORIES = [
   ...['var', 'var/log', 'var/tmp'],
 ];
 
-/** Not a program to be run inside. */
-const OUTSIDE = ['probes-seccomp'];
+/** No programs to be run inside. */
+const OUTSIDE = ['probes-seccomp', 'sweeps-syscalls'];
 
 /** Makes the tree at `root`, which must not exist, and returns that path. */
 export function makeTinyDistro(root: string): string {

@@ -1,20 +1,26 @@
 /*
  * Build-time tool: writes the system call filter of a vassal's processes as struct sock_filter[].
- * Usage: seccomp-profile FILE. Linked with libseccomp; init only loads what this wrote.
+ * Usage: seccomp-profile PROFILE FILE. Linked with libseccomp; init only loads what this wrote.
  *
- * The first profile: everything is allowed but what reaches the kernel's most dangerous corners, makes
- * new namespaces or mounts, or aims at PID 1. init runs with its tenant's uid, so without the guards below
- * `prlimit --pid 1 --nofile=0` would cripple it (measured). A full allow-list is to follow.
+ * Two filters in one program. The first is the list of calls in PROFILE; its default is to refuse. What it
+ * allows goes on to the second, which refuses by arguments; its default is to allow. (In one filter libseccomp
+ * cannot say "allowed, unless".) init runs with its tenant's uid, so without the guards below
+ * `prlimit --pid 1 --nofile=0` would cripple it (measured).
  *
  * Comparing arguments. A filter sees 64 bits, the kernel often uses the lower 32: comparing all of them
  * would let 0x100000001 pass for pid 1. So everything that is an int in C is compared masked.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,32 +41,33 @@
 #define IOPRIO_GROUP 2
 #define IOPRIO_USER 3
 
-/* Linux 6.15; newer than this libseccomp. The number is the same on every architecture. */
-#define OPEN_TREE_ATTR_NUMBER 467
+#define MAX_CALLS 1024
 
+/* Programs fall back on older calls when the kernel says ENOSYS, not when it says EPERM. */
+#define UNLISTED SCMP_ACT_ERRNO(ENOSYS)
+
+/* The one that rules are added to. */
 static scmp_filter_ctx filter;
+
+static void fail_by(const char *what, const char *why)
+{
+    fprintf(stderr, "Cannot make the system call filter: %s: %s\n", what, why);
+    exit(1);
+}
 
 static void fail(const char *what, int error)
 {
-    fprintf(stderr, "Cannot make the system call filter: %s: %s\n", what, strerror(error));
-    exit(1);
+    fail_by(what, strerror(error));
 }
 
 /* Adds one rule; a call that this architecture does not have needs none. */
 static void add(uint32_t action, int call, unsigned count, const struct scmp_arg_cmp *comparisons)
 {
-    if (call == __NR_SCMP_ERROR)
-        fail("unknown system call", ENOENT);
     int error = seccomp_rule_add_array(filter, action, call, count, comparisons);
     if (error && !(error == -EDOM && call < 0)) {
         char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
         fail(name ? name : "rule", -error);
     }
-}
-
-static void refuse(int call)
-{
-    add(SCMP_ACT_ERRNO(EPERM), call, 0, NULL);
 }
 
 static void refuse_if(int call, struct scmp_arg_cmp one)
@@ -74,26 +81,117 @@ static void refuse_if_both(int call, struct scmp_arg_cmp one, struct scmp_arg_cm
     add(SCMP_ACT_ERRNO(EPERM), call, 2, both);
 }
 
-/* Programs fall back on older calls when the kernel says ENOSYS, not when it says EPERM. */
-static void pretend_missing(int call)
+static void begin_filter(uint32_t default_action)
 {
-    add(SCMP_ACT_ERRNO(ENOSYS), call, 0, NULL);
+    filter = seccomp_init(default_action);
+    if (!filter)
+        fail("seccomp_init", ENOMEM);
+    /* Another calling convention (i386, x32) has other numbers for the same calls, so all of it ends. */
+    int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    /* A binary tree: a call costs a few comparisons instead of one for each rule. */
+    if (!error)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (error)
+        fail("attributes", -error);
 }
 
-/* New mounts and namespaces: most escapes of the last years begin with one of these. */
-static void refuse_mounts_and_namespaces(void)
+/* Compiles the filter to `program`, which has room for `room` instructions; returns their number. */
+static size_t end_filter(struct sock_filter *program, size_t room)
 {
-    static const int calls[] = {
-        SCMP_SYS(mount), SCMP_SYS(umount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
-        SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
-        SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(mount_setattr), OPEN_TREE_ATTR_NUMBER,
-        SCMP_SYS(setns), SCMP_SYS(unshare),
+    int file = memfd_create("filter", MFD_CLOEXEC);
+    if (file < 0)
+        fail("memfd_create", errno);
+    int error = seccomp_export_bpf(filter, file);
+    if (error)
+        fail("export", -error);
+    seccomp_release(filter);
+    off_t bytes = lseek(file, 0, SEEK_END);
+    if (bytes < 0 || (size_t)bytes > room * sizeof *program)
+        fail("export", E2BIG);
+    if (pread(file, program, (size_t)bytes, 0) != bytes)
+        fail("export", EIO);
+    close(file);
+    return (size_t)bytes / sizeof *program;
+}
+
+/* NAME or NAME=NUMBER; a name that neither libseccomp nor the profile has a number for is a mistake. */
+static int call_of(char *word)
+{
+    char *number = strchr(word, '=');
+    if (number)
+        *number++ = '\0';
+    int call = seccomp_syscall_resolve_name(word);
+    if (number && call == __NR_SCMP_ERROR)
+        return atoi(number);
+    if (call == __NR_SCMP_ERROR)
+        fail_by(word, "no such system call; one that is newer than libseccomp needs its number");
+    if (number && call != atoi(number))
+        fail_by(word, "has another number");
+    return call;
+}
+
+static uint32_t action_of(const char *word)
+{
+    if (strcmp(word, "allow") == 0)
+        return SCMP_ACT_ALLOW;
+    if (strcmp(word, "EPERM") == 0)
+        return SCMP_ACT_ERRNO(EPERM);
+    if (strcmp(word, "ENOSYS") == 0)
+        return UNLISTED;
+    fail_by(word, "no such action");
+    return SCMP_ACT_KILL_PROCESS;
+}
+
+static void list_call(uint32_t action, char *word)
+{
+    static bool is_listed[MAX_CALLS];
+    int call = call_of(word);
+    if (call >= MAX_CALLS)
+        fail(word, ERANGE);
+    if (call >= 0 && is_listed[call])
+        fail_by(word, "stands twice");
+    if (call >= 0)
+        is_listed[call] = true;
+    /* What the default says needs no rule, and libseccomp takes none. */
+    if (action != UNLISTED)
+        add(action, call, 0, NULL);
+}
+
+static void list_calls(const char *path)
+{
+    FILE *profile = fopen(path, "re");
+    if (!profile)
+        fail(path, errno);
+    char line[512];
+    while (fgets(line, sizeof line, profile)) {
+        if (!strchr(line, '\n'))
+            fail_by(path, "a line is too long");
+        char *word = strtok(line, " \n");
+        if (!word || *word == '#')
+            continue;
+        uint32_t action = action_of(word);
+        while ((word = strtok(NULL, " \n")))
+            list_call(action, word);
+    }
+    if (ferror(profile))
+        fail(path, EIO);
+    fclose(profile);
+}
+
+/* Not those that make all memory executable or map page 0. gdb needs the one without randomized addresses. */
+static void list_personalities(void)
+{
+    static const scmp_datum_t values[] = {
+        0, 0x8 /* PER_LINUX32 */, 0x20000 /* UNAME26 */, 0x20008, 0x40000 /* ADDR_NO_RANDOMIZE */,
+        0xffffffff /* asks which it is */,
     };
-    for (size_t i = 0; i < LENGTH(calls); i++)
-        refuse(calls[i]);
+    for (size_t i = 0; i < LENGTH(values); i++) {
+        const struct scmp_arg_cmp one = SCMP_A0(SCMP_CMP_MASKED_EQ, INT_MASK, values[i]);
+        add(SCMP_ACT_ALLOW, SCMP_SYS(personality), 1, &one);
+    }
 }
 
-/* clone() stays for threads and forks; clone3() keeps its flags in memory, where no filter can look. */
+/* clone() stays for threads and forks. */
 static void refuse_clone_of_namespaces(void)
 {
     static const scmp_datum_t bits[] = {
@@ -104,30 +202,6 @@ static void refuse_clone_of_namespaces(void)
     };
     for (size_t i = 0; i < LENGTH(bits); i++)
         refuse_if(SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, bits[i], bits[i]));
-    pretend_missing(SCMP_SYS(clone3));
-}
-
-/* Large, privileged or rarely used parts of the kernel that no customer's program needs. */
-static void refuse_kernel_corners(void)
-{
-    static const int calls[] = {
-        SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd),
-        /* Keyrings know no namespaces: they would be shared with whoever has the uid. */
-        SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
-        SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
-        SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
-        /* Opens any file of a file system by number, past every directory. */
-        SCMP_SYS(open_by_handle_at),
-        /* The host's kernel log. */
-        SCMP_SYS(syslog),
-        SCMP_SYS(acct), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(reboot), SCMP_SYS(quotactl),
-    };
-    for (size_t i = 0; i < LENGTH(calls); i++)
-        refuse(calls[i]);
-    /* A second way to nearly every call, which seccomp does not see. */
-    pretend_missing(SCMP_SYS(io_uring_setup));
-    pretend_missing(SCMP_SYS(io_uring_enter));
-    pretend_missing(SCMP_SYS(io_uring_register));
 }
 
 /* Typing into, and pasting onto, a terminal that somebody else reads (CVE-2017-5226). */
@@ -141,6 +215,7 @@ static void refuse_domain(enum scmp_compare comparison, scmp_datum_t domain)
 {
     const struct scmp_arg_cmp one = SCMP_A0(comparison, domain);
     add(SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &one);
+    add(SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socketpair), 1, &one);
 }
 
 /*
@@ -155,6 +230,11 @@ static void refuse_socket_domains(void)
     for (scmp_datum_t domain = AF_INET6 + 1; domain < AF_NETLINK; domain++)
         refuse_domain(SCMP_CMP_EQ, domain);
     refuse_domain(SCMP_CMP_GT, AF_NETLINK);
+    /* Of netlink, addresses and routes: the others (xfrm, netfilter, …) are for administrators. */
+    const struct scmp_arg_cmp other[] = {
+        SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE),
+    };
+    add(SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, other);
 }
 
 /* Limits, nice value and scheduler of PID 1 may be changed by whoever has its uid. */
@@ -180,7 +260,6 @@ static void guard_init_scheduling(void)
 static void guard_init_memory(void)
 {
     static const int calls[] = {
-        SCMP_SYS(move_pages), SCMP_SYS(migrate_pages),
         SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
         /* Without a pidfd of init, what takes a pidfd cannot be aimed at it either. */
         SCMP_SYS(pidfd_open),
@@ -188,47 +267,44 @@ static void guard_init_memory(void)
     for (size_t i = 0; i < LENGTH(calls); i++)
         refuse_if(calls[i], INT_IS(0, INIT_PID));
     refuse_if(SCMP_SYS(ptrace), INT_IS(1, INIT_PID));
-    refuse_if(SCMP_SYS(kcmp), INT_IS(0, INIT_PID));
-    refuse_if(SCMP_SYS(kcmp), INT_IS(1, INIT_PID));
-    /* The target is a descriptor, whose process a filter cannot know. */
-    refuse(SCMP_SYS(process_madvise));
-    refuse(SCMP_SYS(pidfd_getfd));
 }
 
-static void add_rules(void)
+static void refuse_by_arguments(void)
 {
-    refuse_mounts_and_namespaces();
     refuse_clone_of_namespaces();
-    refuse_kernel_corners();
     refuse_terminal_injection();
     refuse_socket_domains();
     guard_init_scheduling();
     guard_init_memory();
 }
 
+/* Has what the list of `length` instructions allows go on to what stands behind it. */
+static void go_on(struct sock_filter *list, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (list[i].code == (BPF_RET | BPF_K) && list[i].k == SECCOMP_RET_ALLOW)
+            list[i] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)(length - i - 1));
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: seccomp-profile FILE\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: seccomp-profile PROFILE FILE\n");
         return 2;
     }
-    filter = seccomp_init(SCMP_ACT_ALLOW);
-    if (!filter)
-        fail("seccomp_init", ENOMEM);
-    /* Another calling convention (i386, x32) has other numbers for the same calls, so all of it ends. */
-    int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    /* A binary tree: a call costs a few comparisons instead of one for each rule. */
-    if (!error)
-        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (error)
-        fail("attributes", -error);
-    add_rules();
-    int file = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file < 0)
-        fail(argv[1], errno);
-    error = seccomp_export_bpf(filter, file);
-    if (error)
-        fail("export", -error);
-    seccomp_release(filter);
-    return close(file) ? 1 : 0;
+    static struct sock_filter program[BPF_MAXINSNS];
+    begin_filter(UNLISTED);
+    list_calls(argv[1]);
+    list_personalities();
+    size_t length = end_filter(program, LENGTH(program));
+    go_on(program, length);
+    begin_filter(SCMP_ACT_ALLOW);
+    refuse_by_arguments();
+    length += end_filter(program + length, LENGTH(program) - length);
+
+    int file = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    size_t bytes = length * sizeof *program;
+    if (file < 0 || write(file, program, bytes) != (ssize_t)bytes || close(file))
+        fail(argv[2], errno);
+    return 0;
 }
