@@ -1,5 +1,5 @@
 /**
- * Every system call number against the filter, compared with test/fixtures/syscalls.golden. After a change of
+ * Every system call number of x86_64 against the filter, compared with test/fixtures/syscalls.golden. After a change of
  * src/jail/native/seccomp.profile, `npx vitest run --project kernel test/kernel/syscalls.test.ts -u` writes the list anew:
  * what changed in it is what to review.
  */

@@ -1,5 +1,5 @@
 # The system calls of a vassal's processes: what stands behind `allow` reaches the kernel, everything else is refused.
-# seccomp-profile.c compiles this list at build time (docs/decisions/0023). What is allowed or refused by its arguments
+# seccomp-profile.c compiles this list at build time (docs/decisions/0024). What is allowed or refused by its arguments
 # (personality, clone, ioctl, socket, whatever could aim at PID 1) stands there.
 #
 # ACTION CALL...
