@@ -93,6 +93,8 @@ export function settingsOfV1(limits: Limits): readonly Setting[] {
   const shares = Math.round(((cpuWeight ?? USUAL_WEIGHT) * SHARES.usual) / USUAL_WEIGHT);
   return [
     setting('memory-max', 'memory', 'memory.limit_in_bytes', numberOf(memoryMax)),
+    // What waits in sockets is counted on its own, and only where that has a limit.
+    setting('memory-max', 'memory', 'memory.kmem.tcp.limit_in_bytes', numberOf(memoryMax)),
     setting('memory-high', 'memory', 'memory.high', numberOf(memoryHigh)),
     {
       ...setting('memory-swap-max', 'memory', 'memory.memsw.limit_in_bytes', swap),

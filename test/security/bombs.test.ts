@@ -135,6 +135,17 @@ describe('a bomb of memory', () => {
     }),
   );
 
+  test.each(['tcp', 'udp'])('of what waits in %s sockets is kept within as much again', (kind) =>
+    explode(kind, {
+      bomb: kind,
+      isMet: (name) => isFull(name) || isKilled(name),
+      async look(name) {
+        await answersWithinMemory(name);
+        expect(took(name)?.count ?? 0).toBeLessThanOrEqual((1.25 * MEMORY_MAX) >> 20);
+      },
+    }),
+  );
+
   test('of the page cache has its own pages taken away, and nothing is killed', () =>
     explode('pages', {
       bomb: 'pages pages',

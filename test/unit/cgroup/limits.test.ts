@@ -50,6 +50,7 @@ describe('cgroup v1', () => {
   test('has other names, counts init among the processes, and swap on top of memory', () => {
     expect(written(settingsOfV1({ ...ALL, memorySwapMax: 16 << 20 }))).toEqual({
       'vassal/memory.limit_in_bytes': '67108864',
+      'vassal/memory.kmem.tcp.limit_in_bytes': '67108864',
       'vassal/memory.high': '50331648',
       'vassal/memory.memsw.limit_in_bytes': String(80 << 20),
       'vassal/cpu.cfs_quota_us': '150000',
