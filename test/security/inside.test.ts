@@ -192,7 +192,7 @@ describe('the root', () => {
     'sorted({line.split()[4].split("/")[1] for line in open("/proc/self/mountinfo")})',
   );
   test('is all that the table of mounts knows, besides what the plan mounts on it', () => {
-    expect(mounts()).toBe("['', 'dev', 'etc', 'home', 'proc', 'run', 'tmp', 'var']");
+    expect(mounts()).toBe("['', 'dev', 'etc', 'home', 'proc', 'run', 'sys', 'tmp', 'var']");
   });
 });
 
