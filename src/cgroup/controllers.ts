@@ -11,6 +11,7 @@
  */
 import {
   closeSync,
+  existsSync,
   openSync,
   readFileSync,
   readSync,
@@ -32,6 +33,7 @@ import {
   type Setting,
   settingsOfV1,
   settingsOfV2,
+  shownLimits,
 } from './limits.ts';
 import {
   type Cgroups,
@@ -153,6 +155,10 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
   const place = (name: string, leaf: string) =>
     join(root, directoryOf(name), ...(leaf === 'payload' ? [leaf] : []));
   const all = [...available].map((controller) => `+${controller}`).join(' ');
+  const give = (name: string) => {
+    if (all === '') return;
+    writeFileSync(join(place(name, ''), 'cgroup.subtree_control'), all, { flag: 'r+' });
+  };
   const write = (name: string, settings: readonly Setting[], limits: Limits) => [
     ...writeSettings(settings, {
       available,
@@ -165,9 +171,7 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
   return {
     available,
     create(name, limits) {
-      if (all !== '') {
-        writeFileSync(join(place(name, ''), 'cgroup.subtree_control'), all, { flag: 'r+' });
-      }
+      give(name);
       return {
         joins: [],
         views: all === '' ? [] : [{ source: place(name, 'payload'), target: SHOWN_AT }],
@@ -175,6 +179,8 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       };
     },
     apply(name, limits) {
+      // An emperor that kept no limits may have started it.
+      attempt(() => give(name));
       forgetIo(join(place(name, 'payload'), 'io.max'), (file, device) =>
         writeFileSync(file, ioLineOfV2(device)),
       );
@@ -248,6 +254,8 @@ function v1Controllers(
       };
     },
     apply(name, limits) {
+      const isLimited = directories.some((one) => existsSync(join(one, directoryOf(name))));
+      if (!isLimited) return Object.keys(shownLimits(limits)).map(startedWithout);
       for (const file of Object.values(IO_FILES_OF_V1)) {
         forgetIo(place('io', name, file), (path, device) => writeFileSync(path, `${device} 0`));
       }
@@ -276,6 +284,11 @@ function v1Controllers(
       for (const directory of directories) removeDirectory(directory);
     },
   };
+}
+
+/** What runs is not moved: that would wait for the whole machine, and what it has allocated would stay outside. */
+function startedWithout(key: string): Unmet {
+  return { key, reason: 'an emperor that kept no limits started it; restart it' };
 }
 
 /** Memory with swap is never less than memory: it is raised before it, and lowered behind it. */
@@ -328,9 +341,10 @@ function lookAgain(file: string, { clock }: AlarmHost, tell: () => void): () => 
   let before = readIfThere(file);
   const look = () => {
     const now = readIfThere(file);
-    if (now !== before) tell();
+    const isNew = now !== before;
     before = now;
     cancel = clock.after(LOOK_INTERVAL_MS, look);
+    if (isNew) tell();
   };
   cancel = clock.after(LOOK_INTERVAL_MS, look);
   return () => cancel();
@@ -343,15 +357,16 @@ function watchAgain(
   { settle, tell }: { readonly settle: () => void; readonly tell: () => void },
 ): () => void {
   let cancel = () => {};
+  // Who is told may end the watching: what comes next is armed before.
   const arm = () => {
     // A cgroup that is gone cannot be read: nothing more will come.
     if (attempt(settle) !== null) return;
     cancel = poller.watch(fd, interest, () => {
-      tell();
       cancel = clock.after(ALARM_INTERVAL_MS, () => {
-        tell();
         arm();
+        tell();
       });
+      tell();
     });
   };
   arm();

@@ -311,7 +311,7 @@ export class Vassal {
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
     this.#isAnnounced = true;
     this.#take(jail);
-    if (applied) this.#alarms.follow(applied.config);
+    if (applied) this.#limit(applied.config);
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);
@@ -810,9 +810,13 @@ export class Vassal {
   }
 
   async #applyOutside(config: VassalConfig): Promise<void> {
+    this.#limit(config);
+    await this.#host.applyLive(config);
+  }
+
+  #limit(config: VassalConfig): void {
     this.#noteUnmet(this.#host.controllers.apply(this.name, config));
     this.#alarms.follow(config);
-    await this.#host.applyLive(config);
   }
 
   #noteUnmet(unmet: readonly Unmet[]): void {

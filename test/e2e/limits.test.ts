@@ -140,12 +140,29 @@ describe('a vassal', () => {
     expect(status('plain').limits).toEqual({});
   });
 
+  test('that uses more than it may from now on is told of (v1), or killed in (v2)', async () => {
+    const fill = `sh -c 'head -c 40M /dev/zero >/dev/shm/40M; >/tmp/done; exec sleep 100000'`;
+    emperor.apply('shrunk', vassal(fill, 'memory-max = 100M\n'));
+    const isFull = () =>
+      emperor.cli('exec', 'shrunk', '--', 'test', '-e', '/tmp/done').status === 0;
+    await until('it is full', isFull);
+    emperor.apply('shrunk', vassal(fill, 'memory-max = 16M\n'));
+    const told = [{ key: 'memory-max', reason: 'it uses more than that already' }];
+    if (IS_V1) expect(status('shrunk')).toMatchObject({ restarts: 0, unmetLimits: told });
+    else await until('it was killed in', () => status('shrunk').alarms.length > 0);
+    emperor.remove('shrunk');
+    emperor.wait('shrunk', 'gone');
+  });
+
   test('whose limit this machine cannot keep runs, and says which and why', async () => {
     emperor.apply('unmet', vassal(IDLE, 'io-max = /proc rbps=1M\n'));
     const { state, unmetLimits } = status('unmet');
     expect(state).toBe('running');
     expect(unmetLimits).toMatchObject([{ key: 'io-max' }]);
     expect(emperor.cli('status', 'unmet').stdout).toMatch(/not kept +io-max: \/proc: /);
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    expect(status('unmet').unmetLimits).toEqual(unmetLimits);
   });
 
   test('all that runs in it is in its cgroups from the first instruction: command, daemon, exec', async () => {

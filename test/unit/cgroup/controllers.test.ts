@@ -68,6 +68,24 @@ test('change while it runs, and forget what is no longer limited', () => {
   expect(content(payload, 'cpu.max')).toBe('50000 100000');
 });
 
+test('of v2 are given to a vassal that was started without, by its next limits', () => {
+  expect(open().apply('blog', { pidsMax: 8 })).toEqual([]);
+  expect(content('machine/emperor/blog/cgroup.subtree_control')).toContain('+pids');
+});
+
+test('of v1 limit nothing that was started without, and say so', () => {
+  const membership = { kind: 'v1' as const, path: at('freezer'), options: '' };
+  for (const name of ['freezer', 'memory', 'pids']) mkdirSync(at(name));
+  const v1 = new Map(['memory', 'pids'].map((name) => [name, at(name)]));
+  const controllers = openControllers({ membership, v1, parent: 'emperor' });
+  const reason = 'an emperor that kept no limits started it; restart it';
+  expect(controllers.apply('blog', { memoryMax: 1 << 20, pidsMax: 8 })).toEqual([
+    { key: 'memory-max', reason },
+    { key: 'pids-max', reason },
+  ]);
+  expect(controllers.apply('blog', {})).toEqual([]);
+});
+
 test('say which limits are not kept, and why', () => {
   const limits = { memoryHigh: 1 << 20, ioWeight: 50, ioMax: [{ device: '8:0', rbps: 1 }] };
   expect(open().create('blog', limits).unmet).toEqual([
