@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Controllers, openControllers } from '../../../src/cgroup/controllers.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 
 let mount: string;
 const at = (...path: readonly string[]) => join(mount, ...path);
@@ -66,6 +67,38 @@ test('change while it runs, and forget what is no longer limited', () => {
   expect(content(payload, 'memory.max')).toMatch(/^max/);
   expect(content(payload, 'pids.max')).toBe('8');
   expect(content(payload, 'cpu.max')).toBe('50000 100000');
+});
+
+test('tell an alarm once at first and once behind it, and nothing after they were told to end it', async () => {
+  writeFileSync(at('machine/emperor/blog/payload/memory.events'), 'oom_kill 0\n');
+  const clock = new ManualClock();
+  const watches = new Set<() => void>();
+  const watch = (_fd: number, _interest: string, onReady: () => void) => {
+    watches.add(onReady);
+    return () => void watches.delete(onReady);
+  };
+  const fire = () => {
+    for (const onReady of [...watches]) {
+      watches.delete(onReady);
+      onReady();
+    }
+  };
+  let told = 0;
+  let isToEnd = false;
+  const end = open().watch('blog', { poller: { watch }, clock }, () => {
+    told += 1;
+    if (isToEnd) end();
+  });
+  fire();
+  fire();
+  expect(told).toBe(1);
+  await clock.pass(1000);
+  expect(told).toBe(2);
+  isToEnd = true;
+  fire();
+  expect(told).toBe(3);
+  await clock.pass(10_000);
+  expect([told, watches.size]).toEqual([3, 0]);
 });
 
 test('of v2 are given to a vassal that was started without, by its next limits', () => {
