@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { patienceMs } from './test/support/slowness.ts';
 
 const WORKERS = Math.max(2, availableParallelism() + 1);
 
@@ -12,7 +13,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           maxWorkers: '100%',
           // Properties take ten seconds and more where others use the machine, too.
-          testTimeout: 60_000,
+          testTimeout: patienceMs(60_000),
         },
       },
       {
@@ -22,8 +23,8 @@ export default defineConfig({
           setupFiles: ['test/support/alarm-clock.ts'],
           // Each file has namespaces, cgroups and directories of its own, and mostly waits.
           maxWorkers: WORKERS,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: patienceMs(60_000),
+          hookTimeout: patienceMs(60_000),
         },
       },
     ],

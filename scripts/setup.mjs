@@ -1,12 +1,14 @@
 // npm run setup: brings a fresh clone on a Debian machine to where `npm start` works. Node built-ins only,
 // since it runs before `npm ci`. Does what is missing, says what that is, and nothing when all is there.
 //
-// node scripts/setup.mjs [--test] [--bench]    also what tests need; also the peers of the benchmark
+// node scripts/setup.mjs [--test] [--bench] [--v2]    also what tests need; also the peers of the benchmark; also the
+//                                                     virtual machine of `npm run test:v2`
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BuildError, build } from './build.mjs';
+import { fetchGuestKernel, GUEST_PACKAGES, guestKernel } from './guest-kernel.mjs';
 
 // An old Node, which has no import.meta.dirname, shall come as far as checkMachine().
 const ROOT = resolve(fileURLToPath(import.meta.url), '../..');
@@ -69,10 +71,12 @@ async function setUp(options) {
     ...PACKAGES,
     ...(options.test ? TEST_PACKAGES : {}),
     ...(options.bench ? BENCH_PACKAGES : {}),
+    ...(options.v2 ? GUEST_PACKAGES : {}),
   });
   installModules();
   build({ sanitize: options.test });
   await buildDistro('bookworm');
+  if (options.v2) fetchKernel();
 }
 
 function checkMachine() {
@@ -161,12 +165,24 @@ async function buildDistro(name) {
   }
 }
 
+function fetchKernel() {
+  if (guestKernel() !== null) return;
+  say('fetching the kernel of Debian for the guest of `npm run test:v2`');
+  apt('update', []);
+  try {
+    fetchGuestKernel();
+  } catch (error) {
+    throw new SetupError(`Cannot set up: ${error.message}; is the network there?`);
+  }
+}
+
 function say(line) {
   console.log(`set-up: ${line}`);
 }
 
 try {
-  await setUp({ test: process.argv.includes('--test'), bench: process.argv.includes('--bench') });
+  const has = (word) => process.argv.includes(word);
+  await setUp({ test: has('--test'), bench: has('--bench'), v2: has('--v2') });
 } catch (error) {
   if (!(error instanceof SetupError || error instanceof BuildError)) throw error;
   console.error(error.message);

@@ -1,7 +1,7 @@
 // npm test: every test, the fast ones first. Ends with `N passed, N failed` alone on a line; a skipped test
 // must be named in test/skips.txt with its reason, else it counts as failed. Ends by itself, whatever hangs.
 //
-// [TEST_LIMIT_SECONDS=1200] node scripts/test.mjs [vitest arguments, such as a path]
+// [TEST_LIMIT_SECONDS=1200] node scripts/test.mjs [--project=unit|kernel] [vitest arguments, such as a path]
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,14 +9,23 @@ import { runLimited } from './limited-run.mjs';
 import { JOURNAL_VARIABLE, readJournal } from './test-journal.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..');
-const PROJECTS = ['unit', 'kernel'];
+const { projects, filters } = argumentsOf(process.argv.slice(2));
 /** Three times what all tests take. */
 const LIMIT_MS = Number(process.env.TEST_LIMIT_SECONDS ?? 1200) * 1000;
 const FILTER_LIMIT_MS = Math.min(10_000, LIMIT_MS);
 
-const filters = process.argv.slice(2);
 const directory = mkdtempSync(join(tmpdir(), 'emperor-test-'));
 const deadline = performance.now() + LIMIT_MS;
+
+function argumentsOf(words) {
+  const option = '--project=';
+  const named = words.filter((word) => word.startsWith(option));
+  return {
+    projects:
+      named.length > 0 ? named.map((word) => word.slice(option.length)) : ['unit', 'kernel'],
+    filters: words.filter((word) => !named.includes(word)),
+  };
+}
 
 /** Says so, and returns false, where the kernel hangs as limited-run.mjs and seccomp-check.mjs have it. */
 async function canLoadFilters() {
@@ -47,7 +56,7 @@ async function runProject(project) {
 /** Runs the projects until one is over time, or we are told to end. */
 async function runProjects() {
   const results = [];
-  for (const project of PROJECTS) {
+  for (const project of projects) {
     const result = await runProject(project);
     results.push(result);
     if (result.isOverdue || result.isInterrupted) break;

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
+import { hasCgroups } from '../support/cgroup-tree.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { isAlive, signal } from '../support/proc.ts';
 import { readIfThere } from '../support/remains.ts';
@@ -18,7 +19,7 @@ const payload = (name: string, file: string) =>
 const pidsOf = (name: string) =>
   payload(name, 'cgroup.procs').split('\n').filter(Boolean).map(Number);
 
-describe.each([
+describe.runIf(hasCgroups('v1')).each([
   ['with a pid namespace each', ''],
   ['without', 'emperor-use-clone = fs,ipc,uts,net'],
 ])('vassals %s', (_, ini) => {

@@ -25,7 +25,7 @@ beforeEach(() => {
   for (const part of ['.ci', 'scripts', 'vitest.config.ts', 'package.json', 'test/skips.txt']) {
     cpSync(join(ROOT, part), path(part), { recursive: true });
   }
-  for (const part of ['alarm-clock.ts', 'alarm-clock-worker.mjs']) {
+  for (const part of ['alarm-clock.ts', 'alarm-clock-worker.mjs', 'slowness.ts']) {
     cpSync(join(ROOT, 'test/support', part), path('test/support', part), { recursive: true });
   }
   symlinkSync(join(ROOT, 'node_modules'), path('node_modules'));
@@ -101,6 +101,15 @@ describe('npm test', () => {
     expect(status).toBe(1);
     expect(output).toContain('FAILED to run: test/kernel/broken.test.ts\n');
     expect(output).toContain('FAILED (new skip): test/kernel/skipped.test.ts > is left out\n');
+  });
+
+  test('runs the project alone that it is asked for', async () => {
+    write('kernel/bad', "import { test } from 'vitest'; test('is ill', () => { throw 1; });");
+    const unit = [process.execPath, path('scripts/test.mjs'), '--project=unit'] as const;
+    expect(await endOf(start({}, unit))).toMatchObject({
+      lastLine: '1 passed, 0 failed',
+      status: 0,
+    });
   });
 
   test('ends after its limit, names what had not ended, and waits for nothing that holds its output', async () => {

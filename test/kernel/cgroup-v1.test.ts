@@ -1,5 +1,6 @@
 /** Vassals where cgroup v1's freezer decides membership: nothing there kills a whole cgroup at once. */
 import { beforeEach, describe, expect, test } from 'vitest';
+import { hasCgroups } from '../support/cgroup-tree.ts';
 import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
@@ -18,7 +19,7 @@ beforeEach(() => {
   expect(w.membership.kind).toBe('v1');
 });
 
-describe('without a pid namespace, a stop', () => {
+describe.runIf(hasCgroups('v1'))('without a pid namespace, a stop', () => {
   test('ends a daemon that has left its session', async () => {
     const jail = await vassal({ namespaces: WITHOUT_PID });
     await jail.run(['/bin/forks-twice']);

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Leaves, type Membership, openMembership } from '../../src/cgroup/membership.ts';
 import { membershipMount } from '../../src/cgroup/membership-mount.ts';
-import { mountOf } from '../support/cgroup-tree.ts';
+import { hasCgroups, mountOf } from '../support/cgroup-tree.ts';
 import { until } from '../support/wait.ts';
 
 /** As built: Node 20 reads no TypeScript. */
@@ -32,7 +32,11 @@ test('a process that sees no cgroup mount, as under `ip netns exec`, mounts one 
   expect(membershipMount(readFileSync('/proc/self/mountinfo', 'utf8'))).toEqual(mountOf('v2'));
 });
 
-describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
+for (const kind of ['v2', 'v1'] as const) {
+  describe.runIf(hasCgroups(kind))(`membership by cgroup ${kind}`, () => testMembership(kind));
+}
+
+function testMembership(kind: Membership['kind']): void {
   let membership: Membership;
   let leaves: Leaves;
   const children: ChildProcess[] = [];
@@ -104,4 +108,4 @@ describe.each(['v2', 'v1'] as const)('membership by cgroup %s', (kind) => {
     expect(membership.remove('nobody')).toBe(true);
     membership.kill('nobody');
   });
-});
+}

@@ -5,9 +5,10 @@
  */
 import { Worker } from 'node:worker_threads';
 import { beforeEach, expect } from 'vitest';
+import { patienceMs } from './slowness.ts';
 
 /** More than any call of a test may take; those that run a program have limits of 60 s and less. */
-const LIMIT_MS = Number(process.env.TEST_BLOCKED_SECONDS ?? 100) * 1000;
+const LIMIT_MS = patienceMs(Number(process.env.TEST_BLOCKED_SECONDS ?? 100) * 1000);
 const BEAT_MS = LIMIT_MS / 20;
 
 const beats = new Int32Array(new SharedArrayBuffer(4));

@@ -30,14 +30,22 @@ export interface CgroupTree {
 
 /** Where this machine has the hierarchy of `kind`; without it, the one that decides membership. */
 export function mountOf(kind?: MembershipMount['kind']): MembershipMount {
+  const mount = findMount(kind);
+  if (!mount) throw new Error(`this machine has no cgroup ${kind ?? 'v2, nor the freezer of v1'}`);
+  return mount;
+}
+
+/** Tests of a hierarchy that this machine has not are skipped, and named in test/skips.txt. */
+export function hasCgroups(kind: MembershipMount['kind']): boolean {
+  return findMount(kind) !== undefined;
+}
+
+function findMount(kind?: MembershipMount['kind']): MembershipMount | undefined {
   const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   // A machine of v1 alone would show no cgroup2.
   const shown = lines.filter((line) => kind !== 'v1' || !line.includes(' - cgroup2 '));
   const mount = membershipMount(shown.join('\n'));
-  if (!mount || (kind && mount.kind !== kind)) {
-    throw new Error(`this machine has no cgroup ${kind ?? 'v2, nor the freezer of v1'}`);
-  }
-  return mount;
+  return kind === undefined || mount?.kind === kind ? mount : undefined;
 }
 
 /** Makes `name` in the hierarchy of `kind`, or in that which decides membership. */
