@@ -6,6 +6,7 @@ import { ApiClient } from '../../src/api/client.ts';
 import { TestEmperor } from '../support/emperor.ts';
 import { NetworkWorld } from '../support/network-world.ts';
 import { readIfThere } from '../support/remains.ts';
+import { patienceMs } from '../support/slowness.ts';
 import { makeTinyDistro } from '../support/tiny-distro.ts';
 import { until } from '../support/wait.ts';
 
@@ -128,7 +129,7 @@ describe('vassals that are started and stopped', () => {
       );
       expect(openOf(emperor.pid)).toBeLessThanOrEqual(emperors + 3);
     },
-    120_000 + ROUNDS * AT_ONCE * 1000,
+    patienceMs(120_000 + ROUNDS * AT_ONCE * 1000),
   );
 });
 

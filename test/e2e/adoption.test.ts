@@ -15,6 +15,7 @@ import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { allPids, commandOf, isAlive, signal } from '../support/proc.ts';
 import { readIfThere } from '../support/remains.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);
@@ -104,7 +105,9 @@ describe('the next emperor', () => {
     expect(emperor.cli('thaw', 'iced').status).toBe(0);
   });
 
-  test('never makes a second copy, whatever the moment of the kill', async () => {
+  test('never makes a second copy, whatever the moment of the kill', {
+    timeout: patienceMs(120_000),
+  }, async () => {
     const names = Array.from({ length: 12 }, (_, i) => `v${i}`);
     for (let round = 0; round < 8; round += 1) {
       const want = `sleep ${1000 + round}`;
@@ -118,9 +121,11 @@ describe('the next emperor', () => {
       await until('all are applied', () => commandsOf(names).every((command) => command === want));
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
-  }, 120_000);
+  });
 
-  test('never makes a second jail, whatever the moment of the kill', async () => {
+  test('never makes a second jail, whatever the moment of the kill', {
+    timeout: patienceMs(120_000),
+  }, async () => {
     const names = Array.from({ length: 12 }, (_, i) => `v${i}`);
     for (let round = 0; round < 8; round += 1) {
       const want = `sleep ${1000 + round}`;
@@ -133,7 +138,7 @@ describe('the next emperor', () => {
       await until('all are applied', () => commandsOf(names).every((command) => command === want));
       expect([...runningInits()].sort()).toEqual([...names].sort());
     }
-  }, 120_000);
+  });
 
   test('gives everybody the uid of the home, where the state directory is lost', async () => {
     emperor.apply('gone', SLEEP);

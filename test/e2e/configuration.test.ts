@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlannedChange } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);
@@ -281,7 +282,9 @@ command = sleep 1000
     emperor.wait('hooked', 'gone');
   });
 
-  test('a burst of 200 files is applied, each once, and one bad file delays none', async () => {
+  test('a burst of 200 files is applied, each once, and one bad file delays none', {
+    timeout: patienceMs(180_000),
+  }, async () => {
     emperor.write('aaa-slow', `${SLEEP}exec-as-root = sleep 3\n`);
     const names = Array.from({ length: 200 }, (_, i) => `burst${i}`);
     for (const name of names) writeFileSync(emperor.file(name), '[vassal]\n');
@@ -299,7 +302,7 @@ command = sleep 1000
     for (const name of ['aaa-slow', ...names]) emperor.write(name, '[vassal]\n');
     await until('they are back', () => stats().conditions.length === 0);
     expect(status('burst7')).toMatchObject({ state: 'running', generation: 1 });
-  }, 180_000);
+  });
 });
 
 test('partly M35: what `emperor-use-clone` names each vassal has of its own; the rest is shared', async () => {

@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CronJobStatus, EmperorEvent, VassalStatus } from '../../src/emperor/governor.ts';
 import { BINARY, TestEmperor, until } from '../support/emperor.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 const SECOND_MS = 1000;
 const FAR = '0 0 1 1 *';
@@ -227,7 +228,9 @@ test('`cron edit` opens it in an editor, and keeps what is not understood for th
   expect(readFileSync(crontabOf('edit'), 'utf8')).toBe(`${FAR} two\n`);
 });
 
-test('jobs and their history outlive the emperor; what was edited meanwhile counts at once', async () => {
+test('jobs and their history outlive the emperor; what was edited meanwhile counts at once', {
+  timeout: patienceMs(120_000),
+}, async () => {
   const { pid } = apply('kept');
   edit('kept', `* * * * * date +\\%s >> ~/each\n${FAR} two\n`);
   await until('it is read', () => jobCount('kept') === 2, SECOND_MS);
@@ -247,7 +250,7 @@ test('jobs and their history outlive the emperor; what was edited meanwhile coun
   await until('it still hears of edits', () => jobCount('kept') === 1, SECOND_MS);
   expect(emperor.status('kept').pid).toBe(pid);
   expect(linesOf('kept', 'each')).toHaveLength(1);
-}, 120_000);
+});
 
 test('`crontab` is there for whom knows it: lists, takes, edits and removes the jobs of the home', async () => {
   apply('shim', 'env = HOME=/tmp');

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { PlannedChange } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { commandOf, isAlive, signal } from '../support/proc.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 let emperor: TestEmperor;
 const status = (name: string) => emperor.status(name);
@@ -238,7 +239,7 @@ test('they end with their vassal, the last one first and the command last, whate
   const pids = await running('ordered', 'command', 'first', 'second', 'stubborn');
   const since = performance.now();
   expect(emperor.cli('stop', 'ordered').status).toBe(0);
-  expect(performance.now() - since).toBeLessThan(9000);
+  expect(performance.now() - since).toBeLessThan(patienceMs(9000));
   expect(Object.values(pids).filter(isAlive)).toEqual([]);
   const ends = emperor
     .log('ordered')

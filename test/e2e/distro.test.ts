@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { BINARY, BOOKWORM, TestEmperor } from '../support/emperor.ts';
 import { OtherMachine } from '../support/other-machine.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 let emperor: TestEmperor;
 let distros: string;
@@ -27,7 +28,7 @@ beforeAll(async () => {
     'ID=other\nPRETTY_NAME="The other one"\n',
   );
   await emperor.start();
-}, 120_000);
+}, patienceMs(120_000));
 afterAll(() => emperor.close(), 120_000);
 
 /** A distro whose files are those of bookworm: they may be replaced, and not written to. */

@@ -22,6 +22,7 @@ import { BOOKWORM } from '../support/emperor.ts';
 import { socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
 import { childrenOf, commandOf } from '../support/proc.ts';
+import { patienceMs } from '../support/slowness.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
 
@@ -119,7 +120,7 @@ function run(
   const env = { PATH: process.env.PATH, ...asked, ...options.env };
   const input = options.input ?? '';
   const { status, stdout, stderr } = spawnSync(file, args, {
-    ...{ input, env, encoding: 'utf8', timeout: 20_000 },
+    ...{ input, env, encoding: 'utf8', timeout: patienceMs(20_000) },
   });
   return { status, stdout, stderr };
 }

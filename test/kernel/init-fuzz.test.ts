@@ -16,12 +16,13 @@ import { TAG, VERB } from '../../src/jail/wire.ts';
 import { forget, launch, logLines, socketOf } from '../support/jail.ts';
 import { type Dice, dice, randomFrame, randomLaunch } from '../support/random-frames.ts';
 import { type RawPeer, rawPeer } from '../support/raw-peer.ts';
+import { patienceMs } from '../support/slowness.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
 
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? 0);
 const SEED = SECONDS > 0 ? Date.now() % 2 ** 31 : 20_240_607;
-const TIMEOUT_MS = 60_000 + SECONDS * 1000;
+const TIMEOUT_MS = patienceMs(60_000 + SECONDS * 1000);
 const FRAMES = 400;
 const LAUNCHES = 60;
 const { SIGKILL } = constants.signals;

@@ -10,6 +10,7 @@ import { forget, launch, logLines, socketOf, type TestJail } from '../support/ja
 import { useJails } from '../support/jails.ts';
 import { switchesOf } from '../support/proc.ts';
 import { type RawPeer, rawPeer } from '../support/raw-peer.ts';
+import { patienceMs } from '../support/slowness.ts';
 import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
 
@@ -234,7 +235,7 @@ describe('stop', () => {
     await jail.init.stop({ graceMs: 100 });
     await jail.ended;
     await until('nobody is left', () => !w.membership.isPopulated(jail.plan.name), 2000);
-    expect(performance.now() - before).toBeLessThan(3000);
+    expect(performance.now() - before).toBeLessThan(patienceMs(3000));
   });
 
   test('waits for a daemon that has left its session as long as for a command', async () => {
@@ -255,7 +256,7 @@ describe('a peer', () => {
     const deaf = await peerOf(jail);
     deaf.socket.pause();
     for (let id = 1; id < 2000; id++) deaf.send(VERB.LIST, [], id);
-    expect(await answerMs(jail)).toBeLessThan(1000);
+    expect(await answerMs(jail)).toBeLessThan(patienceMs(1000));
     deaf.socket.resume();
     await until('it is dropped', () => deaf.isClosed());
     expect(await jail.init.list()).toHaveLength(50);
@@ -280,7 +281,7 @@ describe('a peer', () => {
     const jail = await vassal();
     const slow = await peerOf(jail);
     slow.sendBytes(Buffer.from([8, 0, 0, 0, VERB.LIST]));
-    expect(await answerMs(jail)).toBeLessThan(1000);
+    expect(await answerMs(jail)).toBeLessThan(patienceMs(1000));
     slow.sendBytes(Buffer.from([0, 0, 0, 9, 0, 0, 0]));
     expect((await slow.next('the answer', ({ id }) => id === 9)).verb).toBe(VERB.LISTED);
   });
@@ -325,7 +326,7 @@ describe('the log', () => {
         );
         expect(all.length).toBeLessThanOrEqual(limits.logFiles);
         for (const size of all) expect(size).toBeLessThanOrEqual(limits.logMaxBytes);
-        expect(await answerMs(jail)).toBeLessThan(500);
+        expect(await answerMs(jail)).toBeLessThan(patienceMs(500));
       }
       expect(written).toBeGreaterThan(limits.logMaxBytes);
       expect(memoryOf(jail.pid) - memory).toBeLessThan(2048);

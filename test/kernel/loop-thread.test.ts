@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { patienceMs } from '../support/slowness.ts';
 
 const DIST = join(import.meta.dirname, '../../dist/router');
 
@@ -30,7 +31,7 @@ function run(place: string, lines: string) {
   const args = ['--input-type=module', '--eval', program];
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: patienceMs(30_000),
   });
   return { status, signal, stdout, stderr };
 }

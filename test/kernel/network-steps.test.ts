@@ -11,6 +11,7 @@ import { Poller } from '../../src/linux/poller.ts';
 import { hasVnetHeader, setOffload, TCP_OFFLOADS, VNET_HEADER_BYTES } from '../../src/linux/tun.ts';
 import { failureOf, logLines, socketOf, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
+import { patienceMs } from '../support/slowness.ts';
 import { until } from '../support/wait.ts';
 import type { World } from '../support/world.ts';
 
@@ -327,7 +328,9 @@ for name in (b'uwsgi0', b'other0'):
     await until('this one has gone, too', () => tied().length === 0, 20_000);
   });
 
-  test('and its network namespace are gone after 50 starts and stops', async () => {
+  test('and its network namespace are gone after 50 starts and stops', {
+    timeout: patienceMs(60_000),
+  }, async () => {
     for (let i = 0; i < 50; i += 1) {
       const jail = await vassal({ network: POOL });
       const { fd } = await fetch(jail);
@@ -337,5 +340,5 @@ for name in (b'uwsgi0', b'other0'):
     }
     await until('all have gone', () => tied().length === 0, 30_000);
     expect(await w.leaks()).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { patienceMs } from '../support/slowness.ts';
 import {
   echoRequest,
   frame,
@@ -22,7 +23,7 @@ const C = '10.99.0.4';
 /** UWSGI_BYTES=1000000000 moves 1 GB each way. */
 const BYTES = Number(process.env.UWSGI_BYTES ?? 50_000_000);
 const IDLE_MS = 1000;
-const TRANSFER_TIMEOUT_MS = 600_000;
+const TRANSFER_TIMEOUT_MS = patienceMs(600_000);
 
 let world: UwsgiWorld;
 let router: TestRouter;

@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { patienceMs } from '../support/slowness.ts';
 import { until } from '../support/wait.ts';
 import { RESCAN_MS, shell, Watching } from '../support/watching.ts';
 
@@ -191,7 +192,7 @@ describe('A file that cannot be read', () => {
     const command = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"';
     const output = execFileSync('sh', ['-c', command, process.execPath, script], {
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: patienceMs(20_000),
     });
     expect(output).toBe('old file-unreadable new\n');
   });
@@ -287,7 +288,7 @@ with open('lost.ini', 'w') as f: f.write('lost')`,
     const output = execFileSync(
       'unshare',
       ['--user', '--map-root-user', 'sh', '-c', command, process.execPath, script],
-      { encoding: 'utf8', timeout: 20_000 },
+      { encoding: 'utf8', timeout: patienceMs(20_000) },
     );
     expect(output).toBe('no-file-events true\nx\n');
   });

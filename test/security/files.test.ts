@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BINARY, TestEmperor, until } from '../support/emperor.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 const IDLE = '[vassal]\ncommand = sleep 100000\n';
 const emperor = new TestEmperor();
@@ -176,7 +177,7 @@ describe('a tenant with a file of its own', () => {
     const ended = new Promise((done) => swapper.once('exit', done));
     const began = performance.now();
     emperor.apply('shop', '[vassal]\nenv = SECRET=of-the-shop\ncommand = sleep 99999\n');
-    expect(performance.now() - began).toBeLessThan(3000);
+    expect(performance.now() - began).toBeLessThan(patienceMs(3000));
     await ended;
     await until('the last content runs', () =>
       emperor
@@ -247,7 +248,7 @@ describe('an ordinary user of the host', () => {
         '-c',
         `ip netns exec ${emperor.netns} ${BINARY} run --ini ${path('bad.ini')} 2>&1; echo "status $?"`,
       ],
-      { encoding: 'utf8', timeout: 20_000 },
+      { encoding: 'utf8', timeout: patienceMs(20_000) },
     );
     expect(answer).toContain(
       `Cannot trust ${key} ${theirs}: ${message.replace('belongs', 'it belongs')}`,

@@ -5,6 +5,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { ApiClient } from '../../src/api/client.ts';
 import { EmperorError } from '../../src/base/errors.ts';
+import { patienceMs } from './slowness.ts';
 
 /** What gives one answer. */
 type Verb = Exclude<keyof ApiClient, 'socketPath' | 'events'>;
@@ -16,7 +17,7 @@ export type Reply =
   | { readonly bug: string };
 
 /** More than any wait of a test. */
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = patienceMs(90_000);
 
 let thread: Worker | null = null;
 

@@ -24,6 +24,7 @@ import { mountOf } from './cgroup-tree.ts';
 import { seeingOnly, withBootId } from './machine-views.ts';
 import { commandOf, isAlive } from './proc.ts';
 import { Remains } from './remains.ts';
+import { patienceMs } from './slowness.ts';
 import { until as untilTrue } from './wait.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -191,7 +192,7 @@ ${options.sections ?? ''}
         stdio: ['pipe', 'pipe', 'pipe'],
         input: options.input ?? '',
         maxBuffer: 1 << 28,
-        timeout: 60_000,
+        timeout: patienceMs(60_000),
         env: { ...process.env, NO_COLOR: '1' },
       });
       return { status: 0, stdout, stderr: '' };
@@ -250,7 +251,9 @@ ${options.sections ?? ''}
 
   /** As `emperor wait NAME --for WHAT`; throws with the daemon's output if it does not come. */
   wait(name: string, what: string, timeout = '30s'): void {
-    const result = askNow(this.socket, 'wait', name, parseWait(what, timeout));
+    const request = parseWait(what, timeout);
+    const timeoutMs = patienceMs(request.timeoutMs);
+    const result = askNow(this.socket, 'wait', name, { ...request, timeoutMs });
     if (result.outcome !== 'met') {
       throw new Error(`wait ${name} ${what}: ${JSON.stringify(result)}\n${this.#output}`);
     }

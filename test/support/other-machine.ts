@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from './newcomer.ts';
+import { patienceMs } from './slowness.ts';
 import { until } from './wait.ts';
 
 /** $1 is where the layers are, $2 the checkout, which may be a mount; what is mounted goes with the namespace. */
@@ -65,7 +66,7 @@ export class OtherMachine {
     const words = [`--target=${this.#pid}`, ...NAMESPACES, 'sh', '-c', script, cwd, ...command];
     const { status, stdout } = spawnSync('nsenter', words, {
       encoding: 'utf8',
-      timeout: 90_000,
+      timeout: patienceMs(90_000),
       env: { ...process.env, ...env },
     });
     return { status, output: stdout };

@@ -7,6 +7,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Answer, BINARY, BOOKWORM, type EmperorOptions, TestEmperor } from './emperor.ts';
 import { copyPrograms, VIM } from './host-programs.ts';
+import { patienceMs } from './slowness.ts';
 import { until } from './wait.ts';
 
 const PORT = '2222';
@@ -65,7 +66,7 @@ export class SshMachine {
     const { status, stdout, stderr } = spawnSync(file, args, {
       input: options.input ?? '',
       encoding: 'utf8',
-      timeout: 30_000,
+      timeout: patienceMs(30_000),
       maxBuffer: 1 << 28,
       env: { ...process.env, NO_COLOR: '1' },
     });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openEventfd, signalEventfd } from '../../../src/linux/eventfd.ts';
 import { openPidfd, signalPidfd } from '../../../src/linux/pidfd.ts';
 import { Poller } from '../../../src/linux/poller.ts';
+import { patienceMs } from '../../support/slowness.ts';
 import { until } from '../../support/wait.ts';
 
 let poller: Poller;
@@ -117,7 +118,10 @@ describe('a process with a poller', () => {
     const file = join(tmpdir(), `emperor-poller-${process.pid}.mjs`);
     writeFileSync(file, `import { Poller } from ${JSON.stringify(module)};\n${body}`);
     try {
-      return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 });
+      return execFileSync(process.execPath, [file], {
+        encoding: 'utf8',
+        timeout: patienceMs(20_000),
+      });
     } finally {
       rmSync(file);
     }
