@@ -26,6 +26,8 @@ export class HostNetwork {
   readonly #clock: Clock;
   readonly #run: Run;
   #cidrs: HostCidrs;
+  /** One change of NAT at a time: an earlier one would undo a later one. */
+  #natTurn: Promise<void> = Promise.resolve();
 
   constructor(options: {
     readonly device: string;
@@ -70,7 +72,13 @@ export class HostNetwork {
   }
 
   /** Makes, replaces or removes the table of NAT. Throws `exec-failed` and `not-supported`. */
-  async applyNat(): Promise<void> {
+  applyNat(): Promise<void> {
+    const applied = this.#natTurn.then(() => this.#applyNat());
+    this.#natTurn = applied.catch(() => {});
+    return applied;
+  }
+
+  async #applyNat(): Promise<void> {
     const { nat, natDeny, uwsgiRouters } = this.#config();
     if (nat === 'off') return dropNat(this.#run, this.#device);
     const { cidr4, cidr6 } = this.#cidrs;
