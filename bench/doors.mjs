@@ -1,6 +1,6 @@
 // Doors: how long it takes to get into a vassal, and what a session costs. Peers in the same run: nsenter for
 // `emperor exec`, an account of the host at the same sshd for a login.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { row } from './table.mjs';
@@ -30,17 +30,23 @@ export async function doors(scale) {
   }
 }
 
-/** In turns, so that what else the machine does meets all alike. */
-function turns(rounds, actions) {
+/** In turns, there and back, so that what else the machine does meets all alike. */
+async function turns(rounds, actions) {
   const found = actions.map(() => []);
   for (let i = 0; i < rounds; i += 1) {
-    for (const [index, action] of actions.entries()) {
-      const begin = performance.now();
-      action();
-      found[index].push(performance.now() - begin);
-    }
+    const order = [...actions.keys()];
+    for (const index of i % 2 ? order.reverse() : order) found[index].push(await actions[index]());
   }
   return found;
+}
+
+/** Measures an action in milliseconds. */
+function timed(action) {
+  return () => {
+    const begin = performance.now();
+    action();
+    return performance.now() - begin;
+  };
 }
 
 /** Of neighbours in time: what else the machine does may be ten times as much. */
@@ -48,21 +54,28 @@ function beyond(ones, others) {
   return median(ones.map((one, i) => one - others[i]));
 }
 
-function executing(world, pid, rounds) {
+async function executing(world, pid, rounds) {
   const program = readlinkSync(`/proc/${pid}/exe`);
   const binary = `/proc/${pid}/exe`;
   const socket = join(world.run, 'vassals/v0/init.sock');
   const { uid } = JSON.parse(world.cli('status', 'v0', '--json'));
-  const run = (file, ...args) => execFileSync(file, args);
+  const run = (expected, [file, ...args]) => {
+    const { status, stderr } = spawnSync(file, args, { encoding: 'utf8' });
+    if (status !== expected) throw new Error(`${file} ended with ${status}: ${stderr}`);
+  };
+  const cli = (where, expected) =>
+    run(expected, [BINARY, '--socket', join(world.run, where), 'exec', 'v0', '--', '/bin/true']);
+  const init = existsSync(program) ? program : binary;
   const enter = ['-t', `${pid}`, '-m', '-u', '-i', '-n', '-p', '-S', `${uid}`, '-G', `${uid}`];
-  const [exec, status, attach, nsenter] = turns(rounds, [
-    () => world.cli('exec', 'v0', '--', '/bin/true'),
-    () => world.cli('status', 'v0'),
-    () => run(existsSync(program) ? program : binary, 'attach', socket, '/', '--', '/bin/true'),
-    () => run('nsenter', ...enter, '/bin/true'),
+  const [exec, start, attach, nsenter] = await turns(rounds, [
+    timed(() => cli('emperor.sock', 0)),
+    // As far as the same comes where nobody listens.
+    timed(() => cli('nobody.sock', 125)),
+    timed(() => run(0, [init, 'attach', socket, '/', '--', '/bin/true'])),
+    timed(() => run(0, ['nsenter', ...enter, '/bin/true'])),
   ]);
-  row('`emperor exec` of /bin/true beyond `emperor status`, p50', beyond(exec, status), {
-    ...{ unit: 'ms', digits: 1, bound: ['<=', 15] },
+  row('`emperor exec` of /bin/true beyond the start of the CLI, p50', beyond(exec, start), {
+    ...{ unit: 'ms', digits: 1, bound: ['<=', 15], peer: median(nsenter) },
   });
   row('  its C program alone, beside nsenter, p50', median(attach), {
     ...{ unit: 'ms', digits: 1, bound: ['<=', 15], peer: median(nsenter) },
@@ -84,6 +97,8 @@ async function loggingIn(world, pid, rounds) {
       '/usr/sbin/sshd',
       ...['-D', '-e', '-p', PORT, '-o', 'UsePAM=no', '-o', 'MaxStartups=100'],
     );
+    // It waits for whoever reads what it says.
+    sshd.stderr.resume();
     await until(() => isIn(machine, world), 'the customer is in');
     await measureLogins(machine, world, rounds);
     await measureSessions(machine, world, pid);
@@ -107,6 +122,18 @@ function machineOf(pid, world) {
     run: (...command) =>
       execFileSync('nsenter', [...enter, ...command], { encoding: 'utf8', stdio: 'pipe' }),
     spawn: (...command) => spawn('nsenter', [...enter, ...command], { stdio: 'pipe' }),
+    /** Whether that process is a login by its sshd. */
+    hasLogin: (one) => {
+      try {
+        const isLogin = readFileSync(`/proc/${one}/comm`, 'utf8') === 'emperor-login\n';
+        return (
+          isLogin && readlinkSync(`/proc/${one}/ns/mnt`) === readlinkSync(`/proc/${pid}/ns/mnt`)
+        );
+      } catch {
+        // It has ended since.
+        return false;
+      }
+    },
   };
 }
 
@@ -120,6 +147,8 @@ function makeAccounts(machine, world) {
   machine.run(...'useradd -m -d /run/plain -p * -s /bin/bash plain'.split(' '));
   machine.run('sh', '-c', `mkdir /run/plain/.ssh; cp ${key}.pub /run/plain/.ssh/authorized_keys`);
   machine.run('touch', '/run/plain/.hushlogin');
+  // The customer's home is empty, too.
+  machine.run('rm', '-f', '/run/plain/.bashrc', '/run/plain/.profile');
   return Number(machine.run('id', '-u', 'customer'));
 }
 
@@ -164,28 +193,28 @@ async function measureLogins(machine, world, rounds) {
 }
 
 /** Milliseconds to the prompt of each account, in turns. */
-async function prompts(machine, world, { rounds, options }) {
-  const found = ACCOUNTS.map(() => []);
-  for (let i = 0; i < rounds; i += 1) {
-    for (const [index, account] of ACCOUNTS.entries()) {
-      found[index].push(
-        await toPrompt(machine, sshLine(world, account, ...options(account), '-tt')),
-      );
-    }
-  }
-  return found;
+function prompts(machine, world, { rounds, options }) {
+  const lines = ACCOUNTS.map((account) => sshLine(world, account, ...options(account), '-tt'));
+  return turns(
+    rounds,
+    lines.map((line) => () => toPrompt(machine, line)),
+  );
 }
 
 /** Milliseconds from the start of ssh to a shell's prompt. */
 async function toPrompt(machine, line) {
   const begin = performance.now();
   const child = machine.spawn(...line);
-  const prompt = await new Promise((done) => {
+  const prompt = await new Promise((done, fail) => {
     let text = '';
     child.stdout.on('data', (chunk) => {
       text += chunk;
       if (text.includes('$ ')) done(performance.now());
     });
+    child.stderr.on('data', (chunk) => {
+      text += chunk;
+    });
+    child.once('exit', () => fail(new Error(`no prompt: ${text}`)));
   });
   await ended(child, () => child.stdin.end('exit\r'));
   return prompt - begin;
@@ -197,7 +226,8 @@ async function measureSessions(machine, world, pid) {
   const children = Array.from({ length: SESSIONS }, () =>
     machine.spawn(...sshLine(world, 'customer', '-tt')),
   );
-  const logins = () => readdirSync('/proc').filter((one) => /^\d+$/.test(one) && isLogin(one));
+  const logins = () =>
+    readdirSync('/proc').filter((one) => /^\d+$/.test(one) && machine.hasLogin(one));
   await until(() => logins().length === SESSIONS && sessionsOf(world) === SESSIONS, 'sessions');
   const programs = logins().reduce((sum, login) => sum + pssKib(login), 0);
   const each = (programs + pssKib(pid) - before) / SESSIONS;
@@ -210,15 +240,6 @@ async function measureSessions(machine, world, pid) {
 function sessionsOf(world) {
   const { processes } = JSON.parse(world.cli('status', 'v0', '--json'));
   return processes.filter(({ kind }) => kind === 'session').length;
-}
-
-function isLogin(pid) {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8') === 'emperor-login\n';
-  } catch {
-    // It has ended since.
-    return false;
-  }
 }
 
 function pssKib(pid) {
