@@ -38,7 +38,7 @@ function linesOf(name: string, file: string): readonly string[] {
 }
 
 const SCRIPT = `#!/bin/sh
-echo "$WHO $(id -un) $PWD"
+echo "$WHO $(id -un) $PWD, by a child of $(cut -d' ' -f4 /proc/$PPID/stat)"
 cat /proc/self/cgroup
 for kind in mnt ipc uts net pid; do readlink /proc/self/ns/$kind; done
 echo bad >&2
@@ -66,7 +66,7 @@ test('M3: a script runs inside as the tenant, its output is in the log, its end 
   const limited = emperor.cli('exec', 'boot', '--', 'cat', '/proc/self/cgroup').stdout;
   expect(limited).toMatch(/\/boot\/payload$/m);
   expect(said('stdout')).toEqual([
-    'me boot /home/boot',
+    'me boot /home/boot, by a child of 1',
     ...limited.trimEnd().split('\n'),
     ...namespaces.map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`)),
   ]);
@@ -142,6 +142,22 @@ test('M74: classic lines are jobs, and what is not understood is a diagnostic, a
   emperor.remove('typo');
 });
 
+test('a vassal that is frozen, stopped or waits after a failure says that its jobs do not run', async () => {
+  const heldBack = (name: string) => jobsOf(name)[0]?.heldBack;
+  apply('still', 'command = sleep 1000', 'cron = * * * * * true');
+  expect(heldBack('still')).toBe(null);
+  emperor.cli('freeze', 'still');
+  expect(heldBack('still')).toBe('the vassal is frozen');
+  emperor.cli('thaw', 'still');
+  emperor.cli('stop', 'still');
+  expect(heldBack('still')).toBe('the vassal is stopped');
+  expect(emperor.cli('cron', 'ls', 'still').stdout).toMatch(/ the vassal is stopped$/m);
+  apply('sick', 'command = false', 'cron = * * * * * true');
+  await until('it waits', () => heldBack('sick') === 'the vassal is backoff');
+  emperor.remove('sick');
+  emperor.remove('still');
+});
+
 test(
   'M72: each minute once, inside and as the tenant, however many lines there are: over edits, a frozen vassal, and an emperor that is killed again and again',
   async () => {
@@ -169,6 +185,8 @@ test(
       'cron2 = minute=-1,timezone=UTC,harakiri=1 echo in >> ~/harakiri; sleep 30; echo out >> ~/harakiri';
     apply('many', ...lines, second);
     await killAround((first + 1) * MINUTE_MS);
+    await until('the second has, too', () => linesOf('many', 'each').length > 1);
+    await until('it is killed', () => jobsOf('many').at(-1)?.last?.signal === 'SIGKILL');
     await sleep(Math.max(0, (first + 1) * MINUTE_MS + 5000 - Date.now()));
 
     const minutesIn = (file: string) =>

@@ -474,6 +474,24 @@ describe('a clock that is set', () => {
   });
 });
 
+describe('a zone that changes its clocks', () => {
+  test.each([
+    ['forward', '2026-03-28T22:00:30Z', 1, 0],
+    ['back', '2026-10-24T22:00:30Z', 1, 4],
+  ])('%s has a fixed time run once, and a wildcard follow', async (_, start, fixed, wild) => {
+    const cron = worldAt(start);
+    const init = cron.add(
+      'blog',
+      'cron = CRON_TZ=Europe/Berlin 30 2 * * * fixed',
+      'cron = CRON_TZ=Europe/Berlin */30 2 * * * wild',
+    );
+    cron.cron.start();
+    await cron.clock.pass(6 * HOUR);
+    const count = (command: string) => init.started.filter((one) => one === command).length;
+    expect([count('fixed'), count('wild')]).toEqual([fixed, wild]);
+  });
+});
+
 test('what is known of jobs is kept while a crontab has not been read, and forgotten once they are no more', async () => {
   const world = worldAt('2026-01-01T00:00:30Z');
   world.add('blog', 'cron = CRON_TZ=UTC * * * * * each');
