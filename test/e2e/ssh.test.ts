@@ -118,6 +118,7 @@ describe('a customer', () => {
     const line = m.sshLine('c-blog', [], ['-tt']).map((word) => `'${word}'`);
     const setting = 'stty cols 90 rows 20';
     const child = m.spawn(['script', '-qefc', `${setting}; exec ${line.join(' ')}`, '/dev/null']);
+    const ended = new Promise((done) => child.once('close', done));
     let text = '';
     child.stdout?.on('data', (chunk: Buffer) => {
       text += chunk.toString();
@@ -144,7 +145,7 @@ describe('a customer', () => {
     child.stdin?.write('\u0003');
     child.stdin?.write('echo status $?; exit 7\r');
     await heard(/status 130\r\n/);
-    expect(await new Promise((done) => child.once('close', done))).toBe(7);
+    expect(await ended).toBe(7);
   });
 
   test.each([
