@@ -133,13 +133,17 @@ describe('a customer', () => {
       .stdout.trim()
       .split('\n');
     m.run(['sh', '-c', `stty cols 66 rows 11 < /proc/${ssh}/fd/0`]);
-    await heard(/11 66\r\n/);
+    // bash runs a trap when a line has ended, if the signal came before it began to read.
+    const enterUntil = (what: RegExp) =>
+      until(`${what} is heard`, () => {
+        child.stdin?.write('\r');
+        return what.test(text);
+      });
+    await enterUntil(/11 66\r\n/);
     child.stdin?.write("trap 'echo us''r1' USR1; echo also se''t\r");
     await heard(/also set\r\n/);
     process.kill(loginOf('c-blog'), 'SIGUSR1');
-    // bash runs it when a line has ended.
-    child.stdin?.write('\r');
-    await heard(/usr1\r\n/);
+    await enterUntil(/usr1\r\n/);
     child.stdin?.write('sleep 1234\r');
     await until('it sleeps', () => hasInside('blog', 'sleep 1234'));
     child.stdin?.write('\u0003');
