@@ -1,10 +1,12 @@
-// The world of the network's figures: one emperor with two vassals, and beside its router two peers between the very
-// same namespaces: kernel veth pairs, and the tuntap router of Debian's uwsgi-core with a client in each vassal's
-// namespace. Tools are run in the namespaces from outside, so no tenant's limits stand between.
+// The world of the network's figures: one emperor with two vassals, and beside its router three peers between the very
+// same namespaces: kernel veth pairs, the tuntap router of Debian's uwsgi-core with a client in each vassal's
+// namespace, and programs/bare-router.c, which copies packets from tun to tun and does nothing else. Tools are run in
+// the namespaces from outside, so no tenant's limits stand between.
 //
 //     world ──up0── host ──emperor0── router ──uwsgi0── a, b        what is measured
 //                   host ──veth── a, host ──veth── b, a ──veth── b  the kernel's own
 //                   host ──uwsgiemp0── uWSGI ──uwsgi1── a, b        uWSGI's, where it is installed
+//                   host ──bare0── bare-router ──bare0── a, b       what copying allows
 import { execFileSync, spawn } from 'node:child_process';
 import {
   appendFileSync,
@@ -30,6 +32,7 @@ const NOBODY = 65_534;
 const OURS = { host: '10.203.0.1', a: '10.203.0.2', b: '10.203.0.3', world: '198.51.100.2' };
 const OURS6 = { host: 'fd00:203::1', a: 'fd00:203::2', b: 'fd00:203::3' };
 const UWSGI = { host: '10.205.0.1', a: '10.205.0.2', b: '10.205.0.3', world: '198.51.100.4' };
+const BARE = { host: '10.206.0.1', a: '10.206.0.2', b: '10.206.0.3', world: '198.51.100.5' };
 const VASSALS = ['a', 'b'];
 
 /** An address of `to` as each way leads there; veth pairs have networks of their own, so the end counts. */
@@ -40,11 +43,12 @@ const VETH = {
   'a world': '198.51.100.3',
 };
 
-/** Three ways between the namespaces `host`, `a`, `b` and `world`: returns the address that leads to `to`. */
+/** Four ways between the namespaces `host`, `a`, `b` and `world`: returns the address that leads to `to`. */
 export const WAYS = {
   ours: (_from, to) => OURS[to],
   veth: (from, to) => VETH[`${from} ${to}`],
   uwsgi: (_from, to) => UWSGI[to],
+  bare: (_from, to) => BARE[to],
 };
 /** The same by IPv6, between the two vassals. */
 export const WAYS6 = { ours: () => OURS6.b, veth: () => 'fd00:204::2' };
@@ -101,6 +105,7 @@ address6 = ${OURS6[name]}
     await this.#answers('a', OURS.b, OURS.a);
     if (isAlone) return;
     this.#joinByVeth();
+    await this.#startBareRouter();
     if (isInstalled()) await this.#startUwsgi();
   }
 
@@ -189,7 +194,7 @@ address6 = ${OURS6[name]}
 
   async close() {
     this.router?.close();
-    for (const program of Object.values(this.uwsgi)) await this.end(program);
+    for (const program of [...this.programs]) await this.end(program);
     await super.close();
     execFileSync('ip', ['netns', 'del', this.outside]);
   }
@@ -216,7 +221,7 @@ address6 = ${OURS6[name]}
       this.outside,
     );
     this.#ip('host', 'addr', 'add', '198.51.100.1/24', 'dev', 'up0');
-    for (const last of [2, 3, 4]) {
+    for (const last of [2, 3, 4, 5]) {
       this.#ip('world', 'addr', 'add', `198.51.100.${last}/24`, 'dev', 'up0');
     }
     for (const place of ['host', 'world']) this.#ip(place, 'link', 'set', 'up0', 'up');
@@ -247,11 +252,34 @@ address6 = ${OURS6[name]}
       input: `table ip bench {
 	chain postrouting {
 		type nat hook postrouting priority srcnat;
-		ip saddr { 10.204.1.0/24, 10.205.0.0/24 } oifname "up0" masquerade
+		ip saddr { 10.204.1.0/24, 10.205.0.0/24, 10.206.0.0/24 } oifname "up0" masquerade
 	}
 }
 `,
     });
+  }
+
+  /** With devices like those of our own router. */
+  async #startBareRouter() {
+    const places = ['host', ...VASSALS];
+    const device = 'bare0';
+    const namespaces = [
+      `/run/netns/${this.netns}`,
+      ...VASSALS.map((name) => `/proc/${this.pids[name]}/ns/net`),
+    ];
+    const devices = namespaces.map((namespace) => `${namespace}=${device}`);
+    const router = this.begin('host', [join(this.opt, 'bare-router'), ...devices]);
+    await until(() => router.text === 'ready\n' || !isRunning(router), 'the bare router is ready');
+    for (const place of places) {
+      const ours = place === 'host' ? 'emperor0' : 'uwsgi0';
+      const [{ mtu, txqlen }] = JSON.parse(
+        await this.printedBy(place, ['ip', '-json', 'link', 'show', ours]),
+      );
+      this.#ip(place, 'link', 'set', device, 'mtu', `${mtu}`, 'txqueuelen', `${txqlen}`, 'up');
+      this.#ip(place, 'addr', 'add', `${BARE[place]}/24`, 'dev', device);
+    }
+    this.#ip('a', 'route', 'add', BARE.world, 'dev', device);
+    await this.#answers('a', BARE.host, BARE.a);
   }
 
   async #startUwsgi() {

@@ -1,6 +1,6 @@
-// The network's figures: the router as the product runs it, kernel veth and uWSGI's own router, between the same
-// namespaces in one run. Each figure is the median of some short runs, the ways taking turns, so that whatever else
-// the machine does hits all of them alike.
+// The network's figures: the router as the product runs it, kernel veth, uWSGI's own router and one that does nothing
+// but copy, between the same namespaces in one run. Each figure is the median of some short runs, the ways taking
+// turns, so that whatever else the machine does hits all of them alike.
 import { ruleRows } from './network-rules.mjs';
 import { bulk, exchanges, roundTrip, smallPackets } from './network-tools.mjs';
 import { NetworkWorld, WAYS, WAYS6 } from './network-world.mjs';
@@ -63,12 +63,13 @@ async function bulkRows(world, { what, from, to, ofVeth }, seconds) {
   const found = await turns(world, WAYS, (way) =>
     bulk(world, { from, to, address: way(from, to), seconds }),
   );
-  const [ours, veth, uwsgi] = ['ours', 'veth', 'uwsgi'].map((name) => rateOf(found[name]));
+  const [ours, veth, uwsgi, bare] = Object.keys(WAYS).map((name) => rateOf(found[name]));
   row(`bulk TCP, ${what}`, ours / GIGA, { unit: 'Gbit/s', digits: 2, peer: veth / GIGA });
   row('  of kernel veth', ours / veth, { unit: '×', digits: 2, bound: ['>=', ofVeth] });
+  row('  of a router that does nothing but copy', ours / bare, { unit: '×', digits: 2 });
   if (uwsgi) {
     const bound = ['>=', TIMES_UWSGI];
-    row("  of uWSGI's router", ours / uwsgi, { unit: '×', digits: 1, bound, peer: veth / uwsgi });
+    row("  of uWSGI's router", ours / uwsgi, { unit: '×', digits: 1, bound, peer: bare / uwsgi });
   }
   if (found.uwsgi && !uwsgi) console.log("  uWSGI's router has dropped its peer in every run");
   row('  segments sent again', median(found.ours.map(({ retransmits }) => retransmits)), {

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { get } from 'node:http';
 import { join, resolve } from 'node:path';
+import { kernelHeaders } from '../scripts/build.mjs';
 
 export const ROOT = resolve(import.meta.dirname, '..');
 const BINARY = join(ROOT, 'bin/emperor');
@@ -36,9 +37,10 @@ export function median(values) {
 /** Compiles bench/programs statically; the directory is bound to /opt in every vassal. */
 export function buildPrograms(directory) {
   mkdirSync(directory, { recursive: true });
-  for (const name of ['stamp', 'sleep', 'bare', 'rr']) {
+  for (const name of ['stamp', 'sleep', 'bare', 'rr', 'bare-router']) {
     const source = join(ROOT, 'bench/programs', `${name}.c`);
-    execFileSync('musl-gcc', ['-static', '-Os', '-s', '-o', join(directory, name), source]);
+    const options = ['-static', '-Os', '-s', ...kernelHeaders()];
+    execFileSync('musl-gcc', [...options, '-o', join(directory, name), source]);
   }
 }
 

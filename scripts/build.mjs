@@ -229,8 +229,8 @@ function writeHeader() {
   renameSync(join(OUTPUT, '.wire.h.new'), join(OUTPUT, 'wire.h'));
 }
 
-/** musl brings no kernel headers; the machine's own come after everything of musl. */
-function kernelHeaders() {
+/** Options of musl-gcc: musl brings no kernel headers, so the machine's own come after everything of musl. */
+export function kernelHeaders() {
   const { stdout } = spawnSync('gcc', ['-print-multiarch'], { encoding: 'utf8' });
   const multiarch = (stdout ?? '').trim();
   const paths = ['/usr/include', ...(multiarch === '' ? [] : [`/usr/include/${multiarch}`])];
