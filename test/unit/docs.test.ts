@@ -1,4 +1,5 @@
 /** The pages name what exists: links lead somewhere, and files, scripts, commands, options and codes are there. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -148,5 +149,25 @@ describe('docs/operating.md', () => {
 describe('docs/options.md', () => {
   test('is what the tables say', () => {
     expect(read('docs/options.md'), 'run `npm run docs`').toBe(optionsPage());
+  });
+});
+
+describe('docs/security.md', () => {
+  const text = read('docs/security.md');
+
+  test('tells the attempts that the tests make', () => {
+    const attacker = join(ROOT, 'test/security/attempts/attacker.py');
+    const table = execFileSync('python3', ['-B', attacker, 'table'], { encoding: 'utf8' });
+    const [shown] = found(/<!-- attempts: .*? -->\n([\s\S]*)<!-- \/attempts -->/g, text);
+    expect(shown, 'run `npm run docs`').toBe(table);
+  });
+
+  test('names tests by titles that they have', () => {
+    const named = [...text.matchAll(/^\|[^|]*\| `(test\/[\w/.-]+)`: ([^|]+) \|/gm)];
+    expect(named.length).toBeGreaterThan(10);
+    const missing = named.filter(([, file = '', title = '']) => {
+      return !read(file).replaceAll(/\\'/g, "'").includes(title);
+    });
+    expect(missing.map(([row]) => row)).toEqual([]);
   });
 });
