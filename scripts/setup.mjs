@@ -18,6 +18,7 @@ const OLDEST_NODE = [20, 19];
 const PACKAGES = {
   'ca-certificates': ['/etc/ssl/certs/ca-certificates.crt'],
   debootstrap: ['/usr/sbin/debootstrap'],
+  e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
   gcc: ['/usr/bin/gcc'],
   iproute2: ['/usr/sbin/ip', '/sbin/ip', '/usr/bin/ip', '/bin/ip'],
   'libc6-dev': ['/usr/include/stdio.h'],
@@ -31,7 +32,6 @@ const PACKAGES = {
 const TEST_PACKAGES = {
   beanstalkd: ['/usr/bin/beanstalkd'],
   curl: ['/usr/bin/curl'],
-  e2fsprogs: ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'],
   iptables: ['/usr/sbin/iptables', '/sbin/iptables'],
   'iputils-ping': ['/usr/bin/ping', '/bin/ping'],
   memcached: ['/usr/bin/memcached'],

@@ -5,7 +5,13 @@ import type { VassalStatus } from '../emperor/governor.ts';
 type Fact = readonly [string, string];
 
 /** Lines of `emperor status`; those that have nothing to say are empty. */
-export function usageFacts({ usage, limits, unmetLimits, alarms }: VassalStatus): readonly Fact[] {
+export function usageFacts({
+  usage,
+  home,
+  limits,
+  unmetLimits,
+  alarms,
+}: VassalStatus): readonly Fact[] {
   const { memoryBytes, cpuSeconds, pids } = usage;
   const limit = (key: string) => (typeof limits[key] === 'number' ? limits[key] : null);
   const memory = memoryBytes === null ? '' : formatBytes(memoryBytes);
@@ -21,6 +27,7 @@ export function usageFacts({ usage, limits, unmetLimits, alarms }: VassalStatus)
       ),
     ],
     ['tasks', atMost(pids === null ? '' : String(pids), mapped(limit('pids-max'), String))],
+    ['home', homeText(home)],
     ...unmetLimits.map(({ key, reason }): Fact => ['not kept', `${key}: ${reason}`]),
     ...alarms.map(({ kind, count, at, processes }): Fact => {
       const times = count === 1 ? 'once' : `${count} times`;
@@ -29,6 +36,12 @@ export function usageFacts({ usage, limits, unmetLimits, alarms }: VassalStatus)
       return [kind, `${what}, last at ${at}${who.length > 0 ? ` beside ${who.join(', ')}` : ''}`];
     }),
   ];
+}
+
+function homeText(home: VassalStatus['home']): string {
+  if (home === null) return '';
+  const { bytes, sizeBytes, inodes, inodesMax } = home;
+  return `${formatBytes(bytes)} of ${formatBytes(sizeBytes)}, ${inodes} of ${inodesMax} files`;
 }
 
 function mapped(value: number | null, print: (value: number) => string): string {

@@ -69,8 +69,9 @@ export class Administration implements Governor {
     const status = (await this.#realm.network?.looks.look())?.status ?? null;
     const found: VassalStatus[] = [];
     for (const name of [...this.#realm.names()].sort()) {
+      const home = await this.#homeOf(name);
       if (this.#realm.knows(name)) {
-        found.push(this.#status(name, { processes: [], traffic: trafficIn(status, name) }));
+        found.push(this.#status(name, { processes: [], home, traffic: trafficIn(status, name) }));
       }
       // What a vassal uses is read from files: of thousands that takes a while.
       if (found.length % LISTED_AT_ONCE === 0) await setImmediate();
@@ -80,21 +81,29 @@ export class Administration implements Governor {
 
   async status(name: string): Promise<VassalStatus> {
     const vassal = this.#known(name);
-    const [slots, traffic] = await Promise.all([
+    const [slots, home, traffic] = await Promise.all([
       vassal.jail?.init.list().catch(() => []),
+      this.#homeOf(name),
       configOf(vassal)?.device ? this.#realm.network?.looks.trafficOf(name) : null,
     ]);
     const pids = hostPidsOf(this.#realm.vassalHost.membership.payloadPids(name));
     return this.#status(name, {
       processes: (slots ?? []).map((slot) => processStatusOf(slot, pids)),
+      home,
       traffic: traffic ?? null,
     });
+  }
+
+  async #homeOf(name: string): Promise<VassalStatus['home']> {
+    const { jail = null, applied = null } = this.#realm.vassals.get(name) ?? {};
+    return jail && applied ? this.#realm.homes.usage(applied.config, jail.pid) : null;
   }
 
   #status(
     name: string,
     asked: {
       readonly processes: VassalStatus['processes'];
+      readonly home: VassalStatus['home'];
       readonly traffic: VassalStatus['network'];
     },
   ): VassalStatus {
@@ -112,6 +121,7 @@ export class Administration implements Governor {
       sha256: entry?.onDisk?.sha256 ?? null,
       diagnostics: entry?.diagnostics ?? [],
       processes: asked.processes,
+      home: asked.home,
       address: addressText(held?.address ?? null),
       address6: addressText(held?.address6 ?? null),
       network: network ? asked.traffic : null,
@@ -305,7 +315,11 @@ export class Administration implements Governor {
       throw new EmperorError('conflict', `Cannot purge ${name}: ${why}`);
     }
     const { homesDirectory, logDirectory } = this.#realm.config;
-    const places = [join(homesDirectory, name), join(logDirectory, name)];
+    const places = [
+      join(homesDirectory, name),
+      ...this.#realm.homes.filesOf(name),
+      join(logDirectory, name),
+    ];
     const isKnown =
       isVassalName(name) &&
       (this.#realm.identities.find(name) !== undefined ||

@@ -12,6 +12,7 @@ import type { PacketMode } from '../router/self-test.ts';
 import type { Alarm } from '../vassal/alarms.ts';
 import type { DaemonState } from '../vassal/daemon-process.ts';
 import type { VassalState } from '../vassal/state.ts';
+import type { HomeUsage } from './home-size.ts';
 
 export { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
 
@@ -69,7 +70,9 @@ export interface VassalStatus {
   readonly crontab: { readonly jobs: number; readonly diagnostics: readonly Diagnostic[] } | null;
   readonly limits: Readonly<Record<string, number | string>>;
   readonly usage: Usage;
-  /** Limits that this machine does not keep, and why. */
+  /** Of a home with a size, while it runs. */
+  readonly home: HomeUsage | null;
+  /** Limits that are not kept, and why. */
   readonly unmetLimits: readonly Unmet[];
   /** The last time of each kind that it met a limit. */
   readonly alarms: readonly (Omit<Alarm, 'atMs'> & { readonly at: string })[];

@@ -1,5 +1,5 @@
 /**
- * Removes what a vassal leaves behind: home and logs. They are put aside at once under a hidden name, since
+ * Removes what a vassal leaves behind: home, its image, and logs. They are put aside at once under a hidden name, since
  * a new vassal of that name may come while they are being removed; what an emperor had put aside when it was
  * killed is removed by the next one.
  */
@@ -29,11 +29,13 @@ function takeOver(path: string): void {
 
 /** Finds what was put aside in `directories` and not removed. */
 export function findAside(directories: readonly string[]): readonly string[] {
-  return directories.flatMap((directory) =>
-    readdirSync(directory)
-      .filter((name) => name.startsWith(PREFIX))
-      .map((name) => join(directory, name)),
-  );
+  return directories
+    .filter((directory) => existsSync(directory))
+    .flatMap((directory) =>
+      readdirSync(directory)
+        .filter((name) => name.startsWith(PREFIX))
+        .map((name) => join(directory, name)),
+    );
 }
 
 export async function removeAside(paths: readonly string[]): Promise<void> {

@@ -15,6 +15,7 @@ import { Vassal, type VassalHost } from '../vassal/vassal.ts';
 import { DistroCache } from './distro-cache.ts';
 import { Doors } from './doors.ts';
 import { EventLog } from './events.ts';
+import { Homes } from './homes.ts';
 import { IdentityStore } from './identity-store.ts';
 import { Records } from './records.ts';
 import { type Entry, fileTextOf } from './roster.ts';
@@ -32,6 +33,7 @@ export type RealmHost = Omit<
   | 'commandLine'
   | 'readyOf'
   | 'hooks'
+  | 'homes'
   | 'hookPlace'
   | 'onHookFailure'
   | 'daemonLine'
@@ -50,6 +52,8 @@ export type RealmHost = Omit<
   | 'endLimit'
 > & {
   readonly seccompFilter: Uint8Array;
+  /** The C program. */
+  readonly program: () => string;
 };
 
 /** Vassals with hooks that are being started at the same time: hooks mostly wait. */
@@ -64,6 +68,7 @@ export class Realm {
   readonly events: EventLog;
   readonly surroundings: SurroundingsMaker;
   readonly distros = new DistroCache();
+  readonly homes: Homes;
   readonly waiters = new Waiters();
   readonly doors: Doors;
   readonly cron: VassalCron;
@@ -94,6 +99,14 @@ export class Realm {
       distros: this.distros,
       seccompFilter: host.seccompFilter,
       networkOf: (vassal) => this.network?.jailNetworkOf(vassal) ?? null,
+      imageOf: (name) => this.homes.find(name),
+    });
+    this.homes = new Homes({
+      directory: config.homesDirectory,
+      isJailed: () => this.surroundings.isJailed(),
+      homeOf: (vassal) => this.surroundings.homeOf(vassal),
+      insideOf: (vassal) => this.surroundings.homeInside(vassal),
+      program: host.program,
     });
     this.vassalHost = {
       ...host,
@@ -103,6 +116,7 @@ export class Realm {
         maxMs: this.config.maxThrottleMs,
       }),
       hookedStartLimit: new Semaphore(HOOKED_STARTS),
+      homes: this.homes,
       endLimit: new Semaphore(ENDINGS),
       planJail: (...wanted) => this.surroundings.planJail(...wanted),
       commandLine: (vassal) => this.surroundings.commandLine(vassal),

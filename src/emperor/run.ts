@@ -21,6 +21,7 @@ import { Administration } from './administration.ts';
 import { makeDirectories } from './directories.ts';
 import { Emperor } from './emperor.ts';
 import type { Governor } from './governor.ts';
+import { imagesDirectory } from './homes.ts';
 import { LauncherKeeper } from './launcher-keeper.ts';
 import { listDirectories } from './listing.ts';
 import { openNetwork } from './open-network.ts';
@@ -101,6 +102,7 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
     startLimit: new Semaphore(config.startLimit ?? STARTS_PER_CORE * availableParallelism()),
     random: Math.random,
     seccompFilter: loadSeccompFilter(),
+    program: () => launcher.program,
   });
   realm.network = await openNetwork(realm, scope);
   launcher.onReplaced = () => realm.network?.keepDevice();
@@ -134,9 +136,12 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
       log.error({ error: messageOf(error) }, 'emperor.ini could not be applied');
     });
   });
-  removeAside(findAside([config.homesDirectory, config.logDirectory])).catch((error) => {
-    log.warn({ error: messageOf(error) }, 'what a purge left cannot be removed');
-  });
+  const { homesDirectory, logDirectory } = config;
+  removeAside(findAside([homesDirectory, imagesDirectory(homesDirectory), logDirectory])).catch(
+    (error) => {
+      log.warn({ error: messageOf(error) }, 'what a purge left cannot be removed');
+    },
+  );
   const governor = new Administration(realm, emperor, {
     program: launcher.program,
     stats,

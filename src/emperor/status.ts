@@ -7,6 +7,7 @@ import type { SlotEntry } from '../jail/init-client.ts';
 import type { Traffic } from '../router/counters.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import type { ProcessKind, ProcessStatus, VassalStatus } from './governor.ts';
+import { wantedBytes } from './home-size.ts';
 
 export interface StatusSource {
   readonly name: string;
@@ -19,6 +20,7 @@ export interface StatusSource {
   readonly address: string | null;
   readonly address6: string | null;
   readonly usage: Usage;
+  readonly home: VassalStatus['home'];
   readonly network: Traffic | null;
   readonly crontab: VassalStatus['crontab'];
 }
@@ -53,8 +55,9 @@ export function statusOf(source: StatusSource): VassalStatus {
       lastError: daemon.lastError,
     })),
     crontab: source.crontab,
-    limits: config ? shownLimits(config) : {},
+    limits: config ? limitsOf(config) : {},
     usage: source.usage,
+    home: source.home,
     unmetLimits: vassal.unmet,
     alarms: vassal.alarms.map(({ atMs, ...alarm }) => ({ ...alarm, at: isoOf(atMs) })),
     network: source.network,
@@ -66,6 +69,11 @@ export function statusOf(source: StatusSource): VassalStatus {
       diagnostics: source.diagnostics,
     },
   };
+}
+
+function limitsOf(config: VassalConfig): VassalStatus['limits'] {
+  const homeBytes = wantedBytes(config.homeSize);
+  return { ...shownLimits(config), ...(homeBytes === null ? {} : { 'home-size': homeBytes }) };
 }
 
 function isoOf(ms: number): string {

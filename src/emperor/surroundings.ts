@@ -33,6 +33,7 @@ export class SurroundingsMaker {
   readonly #distros: DistroCache;
   readonly #seccompFilter: Uint8Array;
   readonly #networkOf: (config: VassalConfig) => JailNetwork | null;
+  readonly #imageOf: (name: string) => string | null;
 
   constructor(options: {
     readonly emperor: () => EmperorConfig;
@@ -41,12 +42,15 @@ export class SurroundingsMaker {
     readonly seccompFilter: Uint8Array;
     /** Throws `conflict` where there is no address for it. */
     readonly networkOf: (config: VassalConfig) => JailNetwork | null;
+    /** The image that a home lies in; null: a directory is the home. */
+    readonly imageOf: (name: string) => string | null;
   }) {
     this.#emperor = options.emperor;
     this.#identities = options.identities;
     this.#distros = options.distros;
     this.#seccompFilter = options.seccompFilter;
     this.#networkOf = options.networkOf;
+    this.#imageOf = options.imageOf;
   }
 
   /** Throws `bad-distro`, and `conflict` when no uid is left. */
@@ -65,7 +69,8 @@ export class SurroundingsMaker {
       distro,
       etcFiles,
       shell: this.#shellOf(config),
-      home: this.#homeOf(config),
+      home: this.homeOf(config),
+      homeImage: this.#imageOf(config.name),
       opt: config.opt,
       binds: config.binds,
       runDirectory,
@@ -126,7 +131,7 @@ export class SurroundingsMaker {
   /** What hooks on the host may want to know of a vassal. */
   hookEnvironment(config: VassalConfig): Readonly<Record<string, string>> {
     const { uid, gid } = this.#identities.of(config.name, config);
-    return { VASSAL_HOME: this.#homeOf(config), VASSAL_UID: `${uid}`, VASSAL_GID: `${gid}` };
+    return { VASSAL_HOME: this.homeOf(config), VASSAL_UID: `${uid}`, VASSAL_GID: `${gid}` };
   }
 
   /** A daemon as init starts it. */
@@ -142,13 +147,13 @@ export class SurroundingsMaker {
     };
   }
 
-  #isJailed(): boolean {
+  isJailed(): boolean {
     return this.#emperor().namespaces.includes('fs');
   }
 
   /** Its home as its processes see it. */
   homeInside(config: Pick<VassalConfig, 'name' | 'home'>): string {
-    return this.#isJailed() ? `/home/${config.name}` : this.#homeOf(config);
+    return this.isJailed() ? `/home/${config.name}` : this.homeOf(config);
   }
 
   /** What everything that is started in a vassal finds. */
@@ -156,7 +161,7 @@ export class SurroundingsMaker {
     const home = this.homeInside(config);
     const shell = this.#shellOf(config);
     const env = new Map([
-      ['PATH', this.#isJailed() ? `${TOOLS_PATH}:${INNER_PATH}` : INNER_PATH],
+      ['PATH', this.isJailed() ? `${TOOLS_PATH}:${INNER_PATH}` : INNER_PATH],
       ['HOME', home],
       ['USER', config.name],
       ['LOGNAME', config.name],
@@ -175,10 +180,10 @@ export class SurroundingsMaker {
     // An older emperor's record may lack it.
     if (shell) return shell;
     const root = join(this.#emperor().distrosDirectory, distro);
-    return this.#isJailed() && this.#distros.look(root).hasBash ? '/bin/bash' : '/bin/sh';
+    return this.isJailed() && this.#distros.look(root).hasBash ? '/bin/bash' : '/bin/sh';
   }
 
-  #homeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {
+  homeOf(config: Pick<VassalConfig, 'name' | 'home'>): string {
     return config.home ?? join(this.#emperor().homesDirectory, config.name);
   }
 }

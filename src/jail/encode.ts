@@ -86,6 +86,7 @@ const OPERANDS: Operands = {
   sysctl: (step) => [target(step), text(step)],
   loopback: none,
   home: (step) => [source(step), ...owner(step)],
+  image: (step) => [source(step), target(step), ...owner(step)],
   hook: (step) => [
     [TAG.TEXT, step.command],
     [TAG.LENGTH, step.timeoutMs],

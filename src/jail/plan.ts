@@ -78,6 +78,13 @@ export type Step =
   | { readonly op: 'sysctl'; readonly target: string; readonly text: string }
   | { readonly op: 'loopback' }
   | { readonly op: 'home'; readonly source: string; readonly uid: number; readonly gid: number }
+  | {
+      readonly op: 'image';
+      readonly source: string;
+      readonly target: string;
+      readonly uid: number;
+      readonly gid: number;
+    }
   | { readonly op: 'hook'; readonly command: string; readonly timeoutMs: number }
   | { readonly op: 'sweep' }
   | { readonly op: 'gate'; readonly timeoutMs: number }
@@ -157,6 +164,8 @@ export interface JailSpec {
   /** Absolute path of the login shell inside. */
   readonly shell: string;
   readonly home: string;
+  /** The file that the home lies in; null: its directory is the home. Needs a mount namespace. */
+  readonly homeImage: string | null;
   readonly opt: string | null;
   readonly binds: readonly {
     readonly source: string;
@@ -305,6 +314,7 @@ export function planJail(spec: JailSpec): JailPlan {
       // Without a mount namespace of its own these would be the launcher's.
       ...(has('fs') ? [{ op: 'private' } as const] : []),
       { op: 'home', source: spec.home, uid: spec.uid, gid: spec.gid },
+      ...planHomeImage(spec),
       ...(has('fs') ? planMounts(spec) : []),
       ...(has('uts') ? [{ op: 'hostname', text: spec.hostname } as const] : []),
       ...(has('net') && !has('fs') ? planInterfaces(spec) : []),
@@ -488,6 +498,12 @@ function ownAddresses({ network, hooks }: JailSpec): readonly string[] {
     address !== null && (isExact || hooks.length === 0) ? [address.replace(/\/.*/, '')] : [],
   );
   return certain.length > 0 ? certain : ['127.0.1.1'];
+}
+
+/** In this mount namespace alone, and before hooks and binds look at the home. */
+function planHomeImage({ namespaces, homeImage, home, uid, gid }: JailSpec): readonly Step[] {
+  if (homeImage === null || !namespaces.includes('fs')) return [];
+  return [{ op: 'image', source: homeImage, target: home, uid, gid }];
 }
 
 function planHome(spec: JailSpec): readonly Step[] {

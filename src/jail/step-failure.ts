@@ -63,6 +63,9 @@ const bindSource = {
   ENOTDIR: () => 'a directory can only be bound on a directory, a file on a file',
 };
 
+const damagedImage = ({ source }: { readonly source: string }) =>
+  `it is damaged; mend it with \`e2fsck -f ${source}\``;
+
 const TELLINGS: Tellings = {
   lock: {
     what: ({ source }) => `lock ${source}`,
@@ -175,6 +178,19 @@ const TELLINGS: Tellings = {
       ENOSPC: () => 'the disk is full',
       EROFS: () => 'it lies on a read-only file system; set homes elsewhere',
       EPERM: () => 'it belongs to somebody else; give it to the vassal with `chown`',
+    },
+  },
+  image: {
+    what: ({ source, target }) => `mount the image ${source} on ${target}`,
+    hints: {
+      EAGAIN: () => 'somebody else has it open; unmount it there',
+      ENOENT: (_, { detail }) => `there is no ${detail}`,
+      EBUSY: () => 'no loop device is free',
+      EPERM: noPrivilege,
+      ENODEV: notInKernel('ext4'),
+      EINVAL: damagedImage,
+      EUCLEAN: damagedImage,
+      EIO: damagedImage,
     },
   },
   hook: {

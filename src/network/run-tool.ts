@@ -2,33 +2,51 @@
 import { execa } from 'execa';
 import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 
+export interface RunOptions {
+  readonly timeoutMs?: number;
+  /** Exit statuses besides 0 that are no failure. */
+  readonly accepted?: readonly number[];
+}
+
 /** Runs a program with `input` at its stdin, and returns what it says. Throws `exec-failed` or `not-supported`. */
-export type Run = (command: readonly string[], input?: string) => Promise<string>;
+export type Run = (
+  command: readonly string[],
+  input?: string,
+  options?: RunOptions,
+) => Promise<string>;
 
 /** Any of them is done in milliseconds, unless the kernel holds a lock for long. */
 const TIMEOUT_MS = 30_000;
 /** Where the tools are, whatever the emperor's own PATH. */
 export const SHELL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const PACKAGES: Readonly<Record<string, string>> = { ip: 'iproute2', nft: 'nftables' };
+const PACKAGES: Readonly<Record<string, string>> = {
+  ip: 'iproute2',
+  nft: 'nftables',
+  'mkfs.ext4': 'e2fsprogs',
+  e2fsck: 'e2fsprogs',
+  resize2fs: 'e2fsprogs',
+};
 
-export const runTool: Run = async (command, input = '') => {
+export const runTool: Run = async (command, input = '', options = {}) => {
+  const { timeoutMs = TIMEOUT_MS, accepted = [] } = options;
   const [program = '', ...args] = command;
-  const { failed, code, stdout, stderr, shortMessage, timedOut } = await execa(program, args, {
+  const ended = await execa(program, args, {
     input,
     reject: false,
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     killSignal: 'SIGKILL',
     stripFinalNewline: false,
     env: { PATH: SHELL_PATH, LC_ALL: 'C' },
     extendEnv: false,
   });
-  if (!failed) return stdout;
+  const { failed, code, exitCode, stdout, stderr, shortMessage, timedOut } = ended;
+  if (!failed || accepted.includes(exitCode ?? 0)) return stdout;
   const what = `Cannot run \`${command.join(' ')}\``;
   if (isErrno({ code }, 'ENOENT')) {
     const fix = PACKAGES[program] ? `; \`apt-get install ${PACKAGES[program]}\`` : '';
     throw new EmperorError('not-supported', `${what}: there is no ${program}${fix}`);
   }
-  const reason = timedOut ? `not done after ${TIMEOUT_MS / 1000} s` : firstLine(stderr);
+  const reason = timedOut ? `not done after ${timeoutMs / 1000} s` : firstLine(stderr);
   throw new EmperorError('exec-failed', `${what}: ${reason || shortMessage}`);
 };
 

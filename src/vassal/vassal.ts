@@ -59,13 +59,22 @@ export interface Past {
 
 export interface VassalHost extends JailHost, RetryHost {
   readonly startLimit: Semaphore;
-  /** For starts with hooks, which may take their time: they delay only their like. */
+  /** For starts with hooks or with a home to be made, which may take their time: they delay only their like. */
   readonly hookedStartLimit: Semaphore;
   /** For whatever ends a command: see docs/decisions/0012-endings-are-paced.md. */
   readonly endLimit: Semaphore;
   /** Throws `bad-distro` and the like where no jail can be made of it. */
   readonly planJail: (applied: Applied, cgroups: Cgroups, runDirectory: string) => JailPlan;
   readonly commandLine: (config: VassalConfig) => MainLine | null;
+  /** The homes of limited size. Both return what is not kept; follow() never fails. */
+  readonly homes: {
+    /** Tells whether prepare() may take its time. */
+    readonly isSlow: (config: VassalConfig) => boolean;
+    /** Before a start. Throws where it cannot start so. */
+    readonly prepare: (config: VassalConfig) => Promise<readonly Unmet[]>;
+    /** While it runs, its init being `pid`. */
+    readonly follow: (config: VassalConfig, pid: number) => Promise<readonly Unmet[]>;
+  };
   /** How it shows that it is ready, with an absolute path; null: by running. */
   readonly readyOf: (config: VassalConfig) => Ready | null;
   /** How one of its daemons is started. */
@@ -159,10 +168,11 @@ export class Vassal {
   /** Monotonic milliseconds. */
   #thawedAt = Number.NEGATIVE_INFINITY;
 
+  #unmetLimits: readonly Unmet[] = [];
+  #unmetHome: readonly Unmet[] = [];
+
   /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
   awaitedBy = 0;
-  /** Limits that are not kept. */
-  unmet: readonly Unmet[] = [];
   restarts = 0;
   lastExit: (ProcessExit & { readonly atMs: number }) | null = null;
   lastError: string | null = null;
@@ -213,6 +223,10 @@ export class Vassal {
   /** The last of each kind. */
   get alarms(): readonly Alarm[] {
     return [...this.#alarms.last.values()];
+  }
+  /** Limits that are not kept. */
+  get unmet(): readonly Unmet[] {
+    return [...this.#unmetLimits, ...this.#unmetHome];
   }
   get daemons(): readonly DaemonProcess[] {
     return this.#daemons.all;
@@ -312,6 +326,7 @@ export class Vassal {
     this.#isAnnounced = true;
     this.#take(jail);
     if (applied) this.#limit(applied.config);
+    if (applied) void this.#followHome(applied.config);
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);
@@ -455,8 +470,10 @@ export class Vassal {
 
   #startLimit(): Semaphore {
     const config = (this.#wanted ?? this.#applied)?.config;
-    const hasHooks = config && (config.execAsRoot.length > 0 || this.#host.hooks.hasBefore(config));
-    return hasHooks ? this.#host.hookedStartLimit : this.#host.startLimit;
+    if (!config) return this.#host.startLimit;
+    const hasHooks = config.execAsRoot.length > 0 || this.#host.hooks.hasBefore(config);
+    const isSlow = hasHooks || this.#host.homes.isSlow(config);
+    return isSlow ? this.#host.hookedStartLimit : this.#host.startLimit;
   }
 
   /** Its jail is ours to make; how soon the command begins is its tenant's doing, who may hold a lease on its file. */
@@ -500,13 +517,17 @@ export class Vassal {
   }
 
   async #makeJail(wanted: Wanted): Promise<void> {
+    const unmetHome = await this.#host.homes.prepare(wanted.config);
+    if (this.#isReleased || !this.#isIn('starting')) {
+      throw new EmperorError('start-failed', 'it was ended meanwhile');
+    }
     await this.#announce(wanted.config);
     this.#isAnnounced = true;
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, {
       plan: (cgroups, runDirectory) => this.#host.planJail(applied, cgroups, runDirectory),
       limits: applied.config,
-      onUnmet: (unmet) => this.#noteUnmet(unmet),
+      onUnmet: (unmet) => this.#noteUnmet(unmet, unmetHome),
       connect: this.#host.connectorOf(applied.config),
     });
     this.#command.reset();
@@ -811,17 +832,28 @@ export class Vassal {
 
   async #applyOutside(config: VassalConfig): Promise<void> {
     this.#limit(config);
+    await this.#followHome(config);
     await this.#host.applyLive(config);
   }
 
   #limit(config: VassalConfig): void {
-    this.#noteUnmet(this.#host.controllers.apply(this.name, config));
+    this.#noteUnmet(this.#host.controllers.apply(this.name, config), this.#unmetHome);
     this.#alarms.follow(config);
   }
 
-  #noteUnmet(unmet: readonly Unmet[]): void {
-    this.unmet = unmet;
-    for (const { key, reason } of unmet) {
+  async #followHome(config: VassalConfig): Promise<void> {
+    const jail = this.#jail;
+    if (!jail) return;
+    const unmet = await this.#host.homes.follow(config, jail.pid);
+    if (this.#jail === jail) this.#noteUnmet(this.#unmetLimits, unmet);
+  }
+
+  #noteUnmet(limits: readonly Unmet[], home: readonly Unmet[]): void {
+    const before = this.unmet;
+    this.#unmetLimits = limits;
+    this.#unmetHome = home;
+    for (const { key, reason } of this.unmet) {
+      if (before.some((one) => one.key === key && one.reason === reason)) continue;
       const message = `\`${key}\` is not kept: ${reason}`;
       this.#host.log.warn({ vassal: this.name, key }, message);
       this.#host.onUnmet(this, message);

@@ -40,6 +40,7 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     limits: {},
     unmetLimits: [],
     alarms: [],
+    home: null,
     usage: { memoryBytes: null, cpuSeconds: null, pids: null },
     network: null,
     config: {

@@ -48,4 +48,11 @@ export const ONE_OF_EACH: readonly Step[] = [
     exact: ['address', 'address6'],
   },
   { op: 'join', source: '/sys/fs/cgroup/memory/emperor/blog/cgroup.procs' },
+  {
+    op: 'image',
+    source: '/srv/vassals/.images/blog',
+    target: '/srv/vassals/blog',
+    uid: 200000,
+    gid: 200000,
+  },
 ];

@@ -22,6 +22,7 @@ export function configOf(name: string, changes: Partial<VassalConfig> = {}): Vas
     binds: [],
     tmpSizeBytes: 1 << 20,
     runSizeBytes: 1 << 20,
+    homeSize: null,
     memoryMax: null,
     memoryHigh: null,
     memorySwapMax: null,

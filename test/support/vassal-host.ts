@@ -41,6 +41,7 @@ export function vassalHost(clock: Clock): VassalHost {
     commandLine: () => ({ argv: ['x'], env: [], cwd: '/' }),
     readyOf: () => null,
     hooks: { hasBefore: () => false, before: async () => {}, after: async () => {} },
+    homes: { isSlow: () => false, prepare: async () => [], follow: async () => [] },
     hookPlace: () => ({ place: { cwd: '/', env: [] }, timeoutMs: 1000 }),
   } as unknown as VassalHost;
 }

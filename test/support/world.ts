@@ -259,6 +259,7 @@ function specOf(
     etcFiles: ['hosts', 'hostname', 'resolv.conf', 'passwd', 'group'],
     shell: '/bin/sh',
     home: join(paths.homes, name),
+    homeImage: null,
     opt: null,
     binds: [],
     runDirectory,

@@ -1,6 +1,7 @@
 /** What the doctor looks at. Gathering only; judge.ts says what it means. Changes nothing on the machine. */
 import type { NamespaceName } from '../../config/kinds/lists.ts';
 import type { ListedDistro } from '../../distro/keep.ts';
+import type { Lack } from '../../emperor/home-needs.ts';
 import type { Capability } from '../../linux/capabilities.ts';
 import type { ForwardDrop } from '../../network/preflight.ts';
 import type { NameServers } from '../../network/resolv.ts';
@@ -40,6 +41,8 @@ export interface Facts {
   readonly tun: Failure;
   /** Null where emperor.ini names no router. */
   readonly network: NetworkFacts | null;
+  /** What homes with a size lack. */
+  readonly homeImages: Lack | null;
   readonly inotifyInstances: number | null;
   readonly inotifyWatches: number | null;
   readonly openFiles: number | null;

@@ -20,6 +20,7 @@ import { EmperorError, messageOf } from '../../base/errors.ts';
 import { controllerMounts, membershipMount } from '../../cgroup/membership-mount.ts';
 import type { EmperorConfig } from '../../config/emperor-config.ts';
 import { listDistros } from '../../distro/keep.ts';
+import { lackForImages } from '../../emperor/home-needs.ts';
 import {
   CAPABILITIES,
   type Capability,
@@ -71,6 +72,7 @@ export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
     leases: leasesIn(vassalDirectories),
     tun: attempt(() => closeSync(openSync('/dev/net/tun', constants.O_RDWR))),
     network: await gatherNetwork(settings.config),
+    homeImages: lackForImages(),
     inotifyInstances: numberIn('/proc/sys/fs/inotify/max_user_instances'),
     inotifyWatches: numberIn('/proc/sys/fs/inotify/max_user_watches'),
     openFiles: hardLimit('Max open files'),

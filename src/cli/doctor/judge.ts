@@ -22,6 +22,7 @@ export function judgeMachine(facts: Facts): readonly Finding[] {
     ...judgeLeases(facts),
     judgeTun(facts),
     ...judgeNetwork(facts),
+    judgeHomes(facts),
     judgeInotify(facts),
     judgeNumber('open files', facts.openFiles, 16_384, {
       remedy: 'raise `LimitNOFILE` of the service, or `ulimit -n`',
@@ -66,7 +67,8 @@ function judgeCapabilities({ missingCapabilities, uid }: Facts): Finding {
   if (missingCapabilities.length === 0) return ok('capabilities', 'all that are needed');
   const missing = missingCapabilities.join(', ');
   if (uid === 0 && missing === 'sys_resource') {
-    const fix = 'none needed for most; give CAP_SYS_RESOURCE to raise limits beyond the hard ones';
+    const fix =
+      'none needed for most; give CAP_SYS_RESOURCE to raise limits beyond the hard ones and have homes grow while they are in use';
     return warning('capabilities', 'without sys_resource', fix);
   }
   const fix = uid === 0 ? 'give this container CAP_SYS_ADMIN and the others' : 'use sudo';
@@ -161,6 +163,11 @@ function judgeNat({ device, hasNat, forwardDrops }: NetworkFacts): readonly Find
     return hasNat ? [problem('nat', forwardDrops.message, fix)] : [];
   }
   return judgeForwarding(forwardDrops, device);
+}
+
+function judgeHomes({ homeImages }: Facts): Finding {
+  if (homeImages === null) return ok('home-size', 'loop devices and e2fsprogs are there');
+  return warning('home-size', `cannot be kept: ${homeImages.what}`, homeImages.fix);
 }
 
 function judgeInotify({ inotifyInstances, inotifyWatches }: Facts): Finding {

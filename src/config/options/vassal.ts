@@ -222,6 +222,18 @@ export const VASSAL_OPTIONS = {
     trust: 'operator',
     many: false,
   },
+  homeSize: {
+    name: 'home-size',
+    kind: sizeLimit({ min: 16 * MIB, max: TIB }),
+    default: null,
+    otherwise: 'none',
+    summary:
+      'How much its home can hold, less some percent that the file system needs, with a file in each 16K; it is only ever made larger, and needs loop devices.',
+    example: '2G',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
   memoryMax: {
     name: 'memory-max',
     kind: sizeLimit({ min: MIB, max: TIB }),

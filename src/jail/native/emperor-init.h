@@ -134,6 +134,7 @@ int launcher_main(int argc, char **argv);
 int init_main(bool is_placed);
 int attach_main(int argc, char **argv);
 int login_main(int argc, char **argv);
+int grow_main(int argc, char **argv);
 
 /* The descriptors that the launcher leaves to an init. */
 #define INIT_PLAN_FD 3
@@ -195,6 +196,7 @@ bool step_text(const struct step *step, uint16_t tag, char text[PATH_BYTES]);
 /* A number of a step; 0 if it is missing. */
 uint64_t step_number(const struct step *step, uint16_t tag);
 bool step_mount(const struct step *step); /* steps-mount.c */
+bool step_image(const struct step *step); /* home-image.c */
 bool step_hook(const struct step *step);  /* steps-hook.c */
 bool step_sweep(void);
 bool step_tun(const struct step *step); /* steps-net.c */

@@ -1,6 +1,6 @@
 /*
- * emperor-init: the launcher, PID 1 of each vassal, the streaming client of `emperor exec` and the login shell of
- * customers in one program.
+ * emperor-init: the launcher, PID 1 of each vassal, the streaming client of `emperor exec`, the login shell of
+ * customers and what enlarges their homes in one program.
  */
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +27,7 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "init") == 0) return init_main(argc > 2);
   if (strcmp(mode, "attach") == 0) return attach_main(argc - 1, argv + 1);
   if (strcmp(mode, "login") == 0) return login_main(argc - 1, argv + 1);
-  static const char usage[] = "usage: emperor-init launcher|init|attach|login …\n";
+  if (strcmp(mode, "grow") == 0) return grow_main(argc - 2, argv + 2);
+  static const char usage[] = "usage: emperor-init launcher|init|attach|login|grow …\n";
   return write(2, usage, sizeof usage - 1) < 0 ? 1 : 2;
 }

@@ -187,6 +187,7 @@ bool step_run(const struct step *step) {
     case OP_SYSCTL: return step_sysctl(step);
     case OP_LOOPBACK: return step_loopback();
     case OP_HOME: return step_home(step);
+    case OP_IMAGE: return step_image(step);
     case OP_HOOK: return step_hook(step);
     case OP_SWEEP: return step_sweep();
     case OP_GATE: return step_gate(step_number(step, TAG_LENGTH));

@@ -81,3 +81,17 @@ test('labels are escaped', () => {
   const text = renderMetrics(emperorStats({ version: 'a"b\\c\nd' }), []);
   expect(text).toContain('emperor_info{version="a\\"b\\\\c\\nd"} 1');
 });
+
+test('a home with a size tells what it holds and can hold, one without says nothing', () => {
+  const home = { bytes: 4096, sizeBytes: 8192, inodes: 7, inodesMax: 9 };
+  const text = renderMetrics(emperorStats(), [
+    vassalStatus('blog', { home }),
+    vassalStatus('shop'),
+  ]);
+  expect(text.split('\n').filter((line) => line.startsWith('emperor_vassal_home'))).toEqual([
+    'emperor_vassal_home_bytes{vassal="blog"} 4096',
+    'emperor_vassal_home_size_bytes{vassal="blog"} 8192',
+    'emperor_vassal_home_inodes{vassal="blog"} 7',
+    'emperor_vassal_home_inodes_max{vassal="blog"} 9',
+  ]);
+});

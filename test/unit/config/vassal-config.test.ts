@@ -49,6 +49,7 @@ describe('a vassal file', () => {
       binds: [],
       tmpSizeBytes: 64 * 2 ** 20,
       runSizeBytes: 16 * 2 ** 20,
+      homeSize: null,
       memoryMax: null,
       memoryHigh: null,
       memorySwapMax: null,
@@ -101,6 +102,7 @@ home = ../homes/blog
 bind = /srv/media /media rw
 tmp-size = 1M
 run-size = 2M
+home-size = 2G
 memory-max = 512M
 memory-high = 400M
 memory-swap-max = max
@@ -157,6 +159,7 @@ ${ROUTER}[class small]
       binds: [{ source: '/srv/media', target: '/media', readOnly: false }],
       tmpSizeBytes: 2 ** 20,
       runSizeBytes: 2 ** 21,
+      homeSize: 2 ** 31,
       memoryMax: 2 ** 29,
       memoryHigh: 400 * 2 ** 20,
       memorySwapMax: 'max',

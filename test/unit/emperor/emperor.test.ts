@@ -87,6 +87,7 @@ beforeEach(() => {
     startLimit: new Semaphore(1),
     random: Math.random,
     seccompFilter: new Uint8Array(),
+    program: () => 'emperor-init',
   });
   emperor = scope.add(
     new Emperor(realm, {

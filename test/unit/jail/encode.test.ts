@@ -46,6 +46,7 @@ describe('stepFields()', () => {
       sysctl: ['TARGET', 'TEXT'],
       loopback: [],
       home: ['SOURCE', 'UID', 'GID'],
+      image: ['SOURCE', 'TARGET', 'UID', 'GID'],
       hook: ['TEXT', 'LENGTH'],
       sweep: [],
       gate: ['LENGTH'],

@@ -39,6 +39,7 @@ const SPEC: JailSpec = {
   hooks: ['hostname foobar'],
   hookTimeoutMs: 30_000,
   seccompFilter: new Uint8Array(8),
+  homeImage: null,
 };
 
 const NETWORK: JailNetwork = {
@@ -99,6 +100,22 @@ describe('planJail()', () => {
       expect(ops).not.toContain(op);
     }
     expect(ops).toContain('loopback');
+  });
+
+  test('mounts the image of a home on it before hooks and binds see it, in a mount namespace of its own alone', () => {
+    const spec = { ...SPEC, homeImage: '/homes/.images/blog' };
+    const { steps } = planJail(spec);
+    const at = steps.findIndex(({ op }) => op === 'image');
+    expect(steps[at]).toEqual({
+      op: 'image',
+      source: '/homes/.images/blog',
+      target: SPEC.home,
+      uid: SPEC.uid,
+      gid: SPEC.gid,
+    });
+    expect(steps.slice(at - 2, at).map(({ op }) => op)).toEqual(['private', 'home']);
+    expect(opsOf(SPEC)).not.toContain('image');
+    expect(opsOf({ ...spec, namespaces: ['pid'] })).not.toContain('image');
   });
 
   test('covers only those files of /etc that the distro has', () => {

@@ -1,0 +1,233 @@
+/**
+ * The images that homes of limited size lie in (docs/decisions/0025): one file for each, beside the homes, where only
+ * root gets. It is made and, at rest, enlarged here, by the tools of e2fsprogs; init mounts it (native/home-image.c).
+ * An image that is there is the home, whatever is asked for.
+ */
+import { existsSync, lstatSync } from 'node:fs';
+import {
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  rename,
+  rm,
+  statfs,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { EmperorError, isErrno, isSystemError, messageOf } from '../base/errors.ts';
+import type { Unmet } from '../cgroup/controllers.ts';
+import type { VassalConfig } from '../config/vassal-config.ts';
+import { effectiveCapabilities, missingCapabilities } from '../linux/capabilities.ts';
+import { isBeingWritten } from '../linux/lease.ts';
+import { runTool } from '../network/run-tool.ts';
+import { lackForImages } from './home-needs.ts';
+import { type HomeUsage, judgeSize, usageOf, wantedBytes, whyNoImage } from './home-size.ts';
+
+export interface HomesHost {
+  /** The emperor's `homes`. */
+  readonly directory: string;
+  /** The home of a vassal, on the host and inside. */
+  readonly homeOf: (config: VassalConfig) => string;
+  readonly insideOf: (config: VassalConfig) => string;
+  readonly isJailed: () => boolean;
+  /** The C program. */
+  readonly program: () => string;
+}
+
+const IMAGES = '.images';
+const KEY = 'home-size';
+/** What looks at a whole file system takes its time, and must not be killed in between. */
+const LONG = { timeoutMs: 24 * 3_600_000 };
+/** As many files in each 128 MB, which is a group of blocks; and so many at least. */
+const FILES_OF_A_GROUP = 8192;
+const BYTES_OF_A_FILE = (128 * 1024 * 1024) / FILES_OF_A_GROUP;
+/**
+ * No reserve for root, and blocks of the size that native/home-image.c counts in. Nothing is zeroed, since the file is
+ * all zeros: it takes up as much of the disk as is stored.
+ */
+const MAKE =
+  'mkfs.ext4 -q -F -b 4096 -m 0 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1'.split(' ');
+
+/** Where the images of homes in this directory are. */
+export function imagesDirectory(homes: string): string {
+  return join(homes, IMAGES);
+}
+
+export class Homes {
+  readonly #host: HomesHost;
+
+  constructor(host: HomesHost) {
+    this.#host = host;
+  }
+
+  imageOf(name: string): string {
+    return join(imagesDirectory(this.#host.directory), name);
+  }
+
+  /** The image that the home of `name` lies in; null: it is a directory. */
+  find(name: string): string | null {
+    return this.#imageBytes(name) === null ? null : this.imageOf(name);
+  }
+
+  /** All that there is of the home of `name` here. */
+  filesOf(name: string): readonly string[] {
+    return [this.imageOf(name), this.#markOf(name)];
+  }
+
+  /** Tells whether prepare() may take its time. */
+  isSlow({ name, homeSize }: VassalConfig): boolean {
+    const wanted = wantedBytes(homeSize);
+    return wanted !== null && wanted > (this.#imageBytes(name) ?? 0);
+  }
+
+  /** Before a start: makes the image that is asked for, or enlarges it. Returns what is not kept. */
+  async prepare(config: VassalConfig): Promise<readonly Unmet[]> {
+    const { name } = config;
+    const wanted = wantedBytes(config.homeSize);
+    const bytes = this.#imageBytes(name);
+    if (bytes === null) return wanted === null ? [] : this.#make(config, wanted);
+    if (!this.#host.isJailed()) {
+      const why = 'its home lies in an image, which needs `fs` in emperor-use-clone';
+      throw new EmperorError('start-failed', `Cannot start ${name}: ${why}`);
+    }
+    const verdict = judgeSize(wanted, { bytes });
+    if (verdict.kind === 'grow') await this.#growAtRest(name, verdict.bytes);
+    else if (this.#isUnfinished(name)) await this.#growAtRest(name, bytes);
+    return verdict.kind === 'unmet' ? unmet(verdict.reason) : [];
+  }
+
+  /** Has the home of a vassal that runs follow its configuration. Returns what is not kept. */
+  async follow(config: VassalConfig, pid: number): Promise<readonly Unmet[]> {
+    try {
+      return await this.#follow(config, pid);
+    } catch (error) {
+      return unmet(messageOf(error));
+    }
+  }
+
+  async #follow(config: VassalConfig, pid: number): Promise<readonly Unmet[]> {
+    const wanted = wantedBytes(config.homeSize);
+    const bytes = this.#imageBytes(config.name);
+    if (bytes === null) {
+      if (wanted === null) return [];
+      return unmet((await this.#obstacle(config)) ?? 'it takes effect when it is started again');
+    }
+    const used = (await this.usage(config, pid))?.bytes;
+    const verdict = judgeSize(wanted, { bytes, used });
+    if (verdict.kind === 'unmet') return unmet(verdict.reason);
+    if (verdict.kind === 'kept' && !this.#isUnfinished(config.name)) return [];
+    if (missingCapabilities(effectiveCapabilities(), ['sys_resource']).length > 0) {
+      const why = 'without CAP_SYS_RESOURCE its home grows when it is started again';
+      return unmet(why);
+    }
+    const place = insideOf(pid, this.#host.insideOf(config));
+    await this.#growing(config.name, async (image) => {
+      await runTool([this.#host.program(), 'grow', image, place, `${wanted}`], '', LONG);
+    });
+    return [];
+  }
+
+  /** What a running vassal has stored; null: its home has no size of its own. */
+  async usage(config: VassalConfig, pid: number): Promise<HomeUsage | null> {
+    if (this.#imageBytes(config.name) === null) return null;
+    try {
+      return usageOf(await statfs(insideOf(pid, this.#host.insideOf(config))));
+    } catch (error) {
+      // It ended meanwhile, most likely; whatever it is, the rest of its status can be told.
+      if (isSystemError(error)) return null;
+      throw error;
+    }
+  }
+
+  async #make(config: VassalConfig, bytes: number): Promise<readonly Unmet[]> {
+    const obstacle = await this.#obstacle(config);
+    if (obstacle !== null) return unmet(obstacle);
+    const image = this.imageOf(config.name);
+    // Of no vassal, since their names begin with a letter or digit; an emperor that was killed may have left it.
+    const fresh = join(dirname(image), `.new-${config.name}`);
+    await mkdir(dirname(image), { recursive: true, mode: 0o700 });
+    await rm(fresh, { force: true });
+    const file = await open(fresh, 'wx', 0o600);
+    try {
+      await file.truncate(bytes);
+      const files = Math.max(FILES_OF_A_GROUP, Math.floor(bytes / BYTES_OF_A_FILE));
+      await runTool([...MAKE, '-N', String(files), fresh], '', LONG);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, image);
+    return [];
+  }
+
+  async #obstacle(config: VassalConfig): Promise<string | null> {
+    const home = this.#host.homeOf(config);
+    return whyNoImage({
+      name: config.name,
+      home,
+      isJailed: this.#host.isJailed(),
+      lack: lackForImages(),
+      hasFiles: await hasFiles(home),
+    });
+  }
+
+  async #growAtRest(name: string, bytes: number): Promise<void> {
+    await this.#growing(name, async (image) => {
+      if (isBeingWritten(image)) {
+        // A mount that has just ended, or an operator's.
+        throw new EmperorError('exec-failed', `Cannot enlarge ${image}: somebody has it open`);
+      }
+      // 1: it was mended.
+      await runTool(['e2fsck', '-f', '-p', image], '', { ...LONG, accepted: [1] });
+      await truncate(image, bytes);
+      await runTool(['resize2fs', image], '', LONG);
+    });
+  }
+
+  /** The file grows first: what was cut short then is known by a mark, and done again. */
+  async #growing(name: string, grow: (image: string) => Promise<void>): Promise<void> {
+    const mark = this.#markOf(name);
+    await writeFile(mark, '', { mode: 0o600 });
+    await grow(this.imageOf(name));
+    await rm(mark);
+  }
+
+  #isUnfinished(name: string): boolean {
+    return existsSync(this.#markOf(name));
+  }
+
+  #markOf(name: string): string {
+    return join(imagesDirectory(this.#host.directory), `.growing-${name}`);
+  }
+
+  #imageBytes(name: string): number | null {
+    return lstatSync(this.imageOf(name), { throwIfNoEntry: false })?.size ?? null;
+  }
+}
+
+/** A directory of a vassal as its processes see it; no part of the way is its tenant's. */
+function insideOf(pid: number, path: string): string {
+  return `/proc/${pid}/root${path}`;
+}
+
+function unmet(reason: string): readonly Unmet[] {
+  return [{ key: KEY, reason }];
+}
+
+/** Of what is no directory init tells. */
+async function hasFiles(home: string): Promise<boolean> {
+  try {
+    if (!(await lstat(home)).isDirectory()) return false;
+    const directory = await opendir(home);
+    try {
+      return (await directory.read()) !== null;
+    } finally {
+      await directory.close();
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}

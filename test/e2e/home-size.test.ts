@@ -1,0 +1,271 @@
+/**
+ * `home-size`: a home that is full is so alone; it grows, outlives whoever ends, and leaves nothing when it is purged.
+ * And all else that a tenant can write to has a size as well.
+ */
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lackForImages } from '../../src/emperor/home-needs.ts';
+import { effectiveCapabilities, missingCapabilities } from '../../src/linux/capabilities.ts';
+import { type Answer, TestEmperor, until } from '../support/emperor.ts';
+import { readIfThere } from '../support/remains.ts';
+
+const MIB = 1 << 20;
+const IDLE = 'sleep 100000';
+const GROWS_LIVE = missingCapabilities(effectiveCapabilities(), ['sys_resource']).length === 0;
+
+let emperor: TestEmperor;
+const status = (name: string) => emperor.status(name);
+const vassal = (more = '') => `[vassal]\ncommand = ${IDLE}\nstop-grace = 1s\n${more}`;
+const sh = (name: string, script: string): Answer =>
+  emperor.cli('exec', name, '--', 'sh', '-c', script);
+const path = (...parts: readonly string[]) => join(emperor.directory, 'homes', ...parts);
+const imageOf = (name: string) => path('.images', name);
+
+/** The loop devices that stand before the image of `name`. */
+function devicesOf(name: string): readonly string[] {
+  return readdirSync('/sys/block').filter(
+    (device) => readIfThere(`/sys/block/${device}/loop/backing_file`).trim() === imageOf(name),
+  );
+}
+
+/** What a vassal has of its home. */
+function homeOf(name: string) {
+  const { home } = status(name);
+  if (home === null) throw new Error(`the home of ${name} has no size`);
+  return home;
+}
+
+async function restartEmperor(signal: NodeJS.Signals): Promise<void> {
+  await emperor.signal(signal);
+  await emperor.start();
+}
+
+beforeAll(async () => {
+  emperor = new TestEmperor({ ini: 'emperor-throttle = 200' });
+  await emperor.start();
+});
+afterAll(() => emperor.close());
+
+test('whatever a tenant can write to has a size and a number of files', () => {
+  emperor.apply('sized', vassal());
+  const script = `while read -r _ _ _ _ place _; do
+    if (: >"$place/probe") 2>/dev/null; then rm -f "$place/probe"; echo "$place"; fi
+  done </proc/self/mountinfo`;
+  const writable = sh('sized', script).stdout.trim().split('\n');
+  expect(writable.toSorted()).toEqual(
+    ['/dev/mqueue', '/dev/shm', '/home/sized', '/run', '/tmp', '/var/tmp'].toSorted(),
+  );
+  const table = sh('sized', 'cat /proc/self/mountinfo').stdout.trim().split('\n');
+  const optionsOf = (place: string) =>
+    table.find((line) => line.split(' ')[4] === place)?.split(' - ')[1] ?? '';
+  // The home is what `home-size` is for; queues are counted by the kernel (fs.mqueue.queues_max, RLIMIT_MSGQUEUE).
+  for (const place of writable.filter((one) => !/mqueue|home/.test(one))) {
+    expect(`${place}: ${optionsOf(place)}`).toMatch(/: tmpfs .*\bsize=\d+k,nr_inodes=\d+/);
+  }
+  // Nothing that is mounted for writing escapes that by being root's.
+  const unsized = table.filter(
+    (line) =>
+      / - tmpfs .*\brw\b/.test(line) && !/size=\d+k,nr_inodes=\d+/.test(line.split(' - ')[1] ?? ''),
+  );
+  expect(unsized).toEqual([]);
+});
+
+describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () => {
+  beforeAll(() => {
+    emperor.apply('full', vassal('home-size = 32M\n'));
+    emperor.apply('beside', vassal('home-size = 32M\n'));
+  });
+
+  test('is its tenant’s, empty at first, and lies in a file that only root gets at', () => {
+    expect(sh('full', 'stat -c "%u %a" ~; ls -A ~').stdout).toBe(`${status('full').uid} 700\n`);
+    const mount = sh('full', 'grep " /home/full " /proc/self/mountinfo').stdout;
+    expect(mount).toMatch(/ \/ \/home\/full rw,nosuid,nodev,noatime .*- ext4 /);
+    expect(statSync(imageOf('full'))).toMatchObject({ uid: 0, size: 32 * MIB });
+    expect(statSync(imageOf('full')).mode & 0o777).toBe(0o600);
+    expect(statSync(path('.images')).mode & 0o777).toBe(0o700);
+    expect(devicesOf('full')).toHaveLength(1);
+    const { sizeBytes, inodesMax } = homeOf('full');
+    expect(sizeBytes).toBeGreaterThan(20 * MIB);
+    expect(sizeBytes).toBeLessThan(32 * MIB);
+    expect(inodesMax).toBeGreaterThanOrEqual(1024);
+    expect(status('full').limits).toEqual({ 'home-size': 32 * MIB });
+    expect(emperor.cli('status', 'full').stdout).toMatch(/home +\S+ of \S+, \d+ of \d+ files/);
+  });
+
+  test('that is full of bytes is full alone, and is told of', async () => {
+    const fill = sh('full', 'cat /dev/zero >~/big');
+    expect(fill.status).not.toBe(0);
+    expect(fill.stderr).toContain('No space left on device');
+    const { bytes, sizeBytes } = homeOf('full');
+    expect(bytes).toBeGreaterThan(0.98 * sizeBytes);
+    expect(statSync(imageOf('full')).blocks * 512).toBeLessThanOrEqual(33 * MIB);
+    expect(sh('beside', 'head -c 1M /dev/zero >~/file && sync ~/file')).toMatchObject({
+      status: 0,
+    });
+    expect(sh('full', 'rm ~/big')).toMatchObject({ status: 0 });
+    await until('the host has its room back', () => {
+      sh('full', 'sync');
+      return statSync(imageOf('full')).blocks * 512 < 16 * MIB;
+    });
+  });
+
+  test('that is full of files is full alone, and is told of', () => {
+    const fill = sh('full', 'mkdir ~/many; i=0; while : >~/many/$i; do i=$((i+1)); done');
+    expect(fill.stderr).toContain('No space left on device');
+    const { inodes, inodesMax } = homeOf('full');
+    expect(inodes).toBe(inodesMax);
+    expect(sh('beside', ': >~/another')).toMatchObject({ status: 0 });
+    expect(sh('full', 'rm -r ~/many && : >~/one')).toMatchObject({ status: 0 });
+  });
+
+  test('grows while its vassal runs; without CAP_SYS_RESOURCE it says so, and grows at the next start', () => {
+    const [{ pid }, before] = [status('full'), homeOf('full')];
+    sh('full', 'echo precious >~/kept');
+    emperor.apply('full', vassal('home-size = 160M\n'));
+    expect(status('full')).toMatchObject({ pid, restarts: 0, limits: { 'home-size': 160 * MIB } });
+    if (GROWS_LIVE) {
+      expect(status('full').unmetLimits).toEqual([]);
+    } else {
+      const reason = 'without CAP_SYS_RESOURCE its home grows when it is started again';
+      expect(status('full').unmetLimits).toEqual([{ key: 'home-size', reason }]);
+      expect(emperor.cli('restart', 'full')).toMatchObject({ status: 0 });
+      expect(status('full').unmetLimits).toEqual([]);
+    }
+    expect(homeOf('full').sizeBytes).toBeGreaterThan(before.sizeBytes + 100 * MIB);
+    expect(homeOf('full').inodesMax).toBeGreaterThan(before.inodesMax);
+    const use = 'cat ~/kept && head -c 60M /dev/zero >~/larger && rm ~/larger';
+    expect(sh('full', use)).toMatchObject({ status: 0, stdout: 'precious\n' });
+  });
+
+  test('grows at a start', () => {
+    sh('beside', 'echo precious >~/kept');
+    expect(emperor.cli('stop', 'beside')).toMatchObject({ status: 0 });
+    emperor.apply('beside', vassal('home-size = 64M\n'));
+    expect(status('beside').unmetLimits).toEqual([]);
+    expect(homeOf('beside').sizeBytes).toBeGreaterThan(50 * MIB);
+    expect(sh('beside', 'cat ~/kept').stdout).toBe('precious\n');
+  });
+
+  test('grows at a start when that was cut short before, its file larger already', () => {
+    expect(emperor.cli('stop', 'beside')).toMatchObject({ status: 0 });
+    truncateSync(imageOf('beside'), 96 * MIB);
+    writeFileSync(path('.images/.growing-beside'), '');
+    emperor.apply('beside', vassal('home-size = 96M\n'));
+    expect(homeOf('beside').sizeBytes).toBeGreaterThan(80 * MIB);
+    expect(sh('beside', 'cat ~/kept').stdout).toBe('precious\n');
+    expect(readdirSync(path('.images')).toSorted()).toEqual(['beside', 'full']);
+  });
+
+  test('is never made smaller, nor taken away: status says so', () => {
+    const { pid } = status('beside');
+    const { sizeBytes } = homeOf('beside');
+    emperor.apply('beside', vassal('home-size = 16M\n'));
+    const smaller = status('beside');
+    expect(smaller).toMatchObject({ pid, unmetLimits: [{ key: 'home-size' }] });
+    expect(smaller.unmetLimits[0]?.reason).toMatch(/^its home has 96\.0M \(.* of it used\) and is/);
+    emperor.apply('beside', vassal());
+    expect(status('beside').unmetLimits[0]?.reason).toContain('cannot be without one again');
+    expect(emperor.cli('restart', 'beside')).toMatchObject({ status: 0 });
+    expect(status('beside').unmetLimits[0]?.reason).toContain('cannot be without one again');
+    expect(homeOf('beside').sizeBytes).toBe(sizeBytes);
+    expect(sh('beside', 'cat ~/kept').stdout).toBe('precious\n');
+    emperor.apply('beside', vassal('home-size = 96M\n'));
+    expect(status('beside').unmetLimits).toEqual([]);
+  });
+
+  test.each(['SIGKILL', 'SIGTERM'] as const)(
+    'goes on when the emperor is ended by %s, and the next one knows it',
+    async (signal) => {
+      const { pid } = status('full');
+      const [before, devices] = [homeOf('full'), devicesOf('full')];
+      await emperor.signal(signal);
+      expect(devicesOf('full')).toEqual(devices);
+      await emperor.start();
+      expect(status('full')).toMatchObject({ pid, unmetLimits: [] });
+      expect(homeOf('full').sizeBytes).toBe(before.sizeBytes);
+      expect(sh('full', 'cat ~/kept').stdout).toBe('precious\n');
+    },
+  );
+
+  test('is the same after restarts, a stop, and the death of its init; one device at most stands before it', async () => {
+    for (const _ of [1, 2, 3]) {
+      expect(emperor.cli('restart', 'full')).toMatchObject({ status: 0 });
+      expect(devicesOf('full')).toHaveLength(1);
+    }
+    const { pid } = status('full');
+    process.kill(pid ?? 0, 'SIGKILL');
+    await until('it runs again', () => {
+      const now = status('full');
+      return now.state === 'running' && now.pid !== pid;
+    });
+    expect(devicesOf('full')).toHaveLength(1);
+    expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
+    expect(devicesOf('full')).toEqual([]);
+    expect(status('full').home).toBe(null);
+    expect(emperor.cli('start', 'full')).toMatchObject({ status: 0 });
+    expect(sh('full', 'cat ~/kept').stdout).toBe('precious\n');
+  });
+
+  test('is not mounted while somebody else has the image open', async () => {
+    expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
+    const held = openSync(imageOf('full'), 'r+');
+    try {
+      const answer = emperor.cli('start', 'full');
+      expect(answer.status).not.toBe(0);
+      expect(answer.stderr).toMatch(/Cannot mount .*EAGAIN, somebody else has it open/);
+    } finally {
+      closeSync(held);
+    }
+    await until('it is tried again', () => status('full').state === 'running');
+    expect(sh('full', 'cat ~/kept').stdout).toBe('precious\n');
+  });
+
+  test('cannot be had of a home that has files, which stay; the remedy that is told works', async () => {
+    emperor.apply('old', vassal());
+    sh('old', 'mkdir -p ~/a/b && echo precious >~/a/b/file');
+    emperor.apply('old', vassal('home-size = 32M\n'));
+    const reason = `${path('old')} has files already; `;
+    expect(status('old').unmetLimits).toMatchObject([{ key: 'home-size' }]);
+    for (const how of ['live', 'restarted', 'adopted']) {
+      if (how === 'restarted') expect(emperor.cli('restart', 'old')).toMatchObject({ status: 0 });
+      if (how === 'adopted') await restartEmperor('SIGKILL');
+      await until(`it is told: ${how}`, () =>
+        status('old').unmetLimits.some((one) => one.reason.startsWith(reason)),
+      );
+      expect(sh('old', 'cat ~/a/b/file').stdout).toBe('precious\n');
+    }
+    expect(emperor.cli('stop', 'old')).toMatchObject({ status: 0 });
+    renameSync(path('old'), join(emperor.directory, 'elsewhere'));
+    expect(emperor.cli('start', 'old')).toMatchObject({ status: 0 });
+    const input = execFileSync('tar', ['-C', join(emperor.directory, 'elsewhere'), '-c', '.']);
+    const put = emperor.cliWith({ input }, 'exec', 'old', '--', 'sh', '-c', 'tar -xC ~');
+    expect(put).toMatchObject({ status: 0 });
+    expect(status('old')).toMatchObject({ unmetLimits: [] });
+    expect(homeOf('old').sizeBytes).toBeGreaterThan(20 * MIB);
+    expect(sh('old', 'stat -c %u ~/a/b/file; cat ~/a/b/file').stdout).toBe(
+      `${status('old').uid}\nprecious\n`,
+    );
+  });
+
+  test('goes with purge, and nothing of it is left to the next of that name', () => {
+    emperor.remove('full');
+    emperor.wait('full', 'gone');
+    expect(devicesOf('full')).toEqual([]);
+    expect(existsSync(imageOf('full'))).toBe(true);
+    expect(emperor.cli('purge', 'full', '--yes')).toMatchObject({ status: 0 });
+    expect(readdirSync(path('.images')).filter((name) => name.includes('full'))).toEqual([]);
+    emperor.apply('full', vassal('home-size = 32M\n'));
+    expect(sh('full', 'ls -A ~').stdout).toBe('');
+  });
+});
