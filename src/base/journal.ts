@@ -1,14 +1,16 @@
 /**
- * A file of changes, of which the last of a kind counts: JSON objects, a line each, with the version of their format.
- * What the lines mean is their owner's.
+ * A file of changes, of which the last of a kind counts: JSON objects, a line each, with the version of their format
+ * and a checksum (sealed-json.ts). What the lines mean is their owner's.
  *
- * Theory of operation. Appending costs one system call, and is not waited for on disk. Each line begins with a line
- * end, so that one that was cut off spoils no other; one that cannot be read is as good as none. The whole is written
+ * Theory of operation. Appending costs one system call, and is not waited for on disk. Each line stands between line
+ * ends of its own, so that one that was cut off, or a line end that the disk has changed, spoils no other; one that
+ * cannot be read or is not as it was written is as good as none. The whole is written
  * anew (aside, synced, renamed) when it has grown far beyond what it holds, and also if a write has failed: the disk
  * may then have half of a line or miss one, so the next append writes all that its owner knows.
  */
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { isErrno } from './errors.ts';
+import { parseSealed, sealedJson } from './sealed-json.ts';
 import { writeTextFile } from './state-file.ts';
 
 export interface JournalFormat<Line extends object> {
@@ -82,7 +84,7 @@ export class Journal<Line extends object> {
 
   #textOf(lines: readonly Line[]): string {
     const { version } = this.#format;
-    return lines.map((line) => `\n${JSON.stringify({ version, ...line })}`).join('');
+    return lines.map((line) => `\n${sealedJson({ version, ...line })}\n`).join('');
   }
 }
 
@@ -111,12 +113,7 @@ function parseLine<Line extends object>(
   { version, isLine }: JournalFormat<Line>,
 ): Line | undefined {
   if (text === '') return undefined;
-  try {
-    const json: unknown = JSON.parse(text);
-    if (typeof json !== 'object' || json === null) return undefined;
-    return 'version' in json && json.version === version && isLine(json) ? json : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const json = parseSealed(text);
+  if (typeof json !== 'object' || json === null) return undefined;
+  return 'version' in json && json.version === version && isLine(json) ? json : undefined;
 }

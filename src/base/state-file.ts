@@ -1,30 +1,27 @@
 /**
- * Small files that must survive a crash: written beside, synced, renamed. A file that cannot be read back is
- * as good as none; callers rebuild what it held.
+ * Small files that must survive a crash: written beside, synced, renamed. A file that cannot be read back, or that the
+ * disk has changed since (sealed-json.ts), is as good as none; callers rebuild what it held.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isErrno } from './errors.ts';
+import { parseSealed, sealedJson } from './sealed-json.ts';
 
-/** Returns the parsed content, or undefined where the file is missing or not JSON. */
+/** What such a file holds. */
+export type State = Readonly<Record<string, unknown>>;
+
+/** Returns the parsed content, or undefined where the file is missing, not JSON or not as it was written. */
 export function readStateFile(path: string): unknown {
-  let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    return parseSealed(readFileSync(path, 'utf8').trimEnd());
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'EISDIR', 'ENOTDIR')) return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
 
 /** Replaces `path` by `value` as JSON, atomically, and waits for the disk. */
-export function writeStateFile(path: string, value: unknown): void {
+export function writeStateFile(path: string, value: State): void {
   writeTextFile(path, textOf(value));
 }
 
@@ -32,7 +29,7 @@ export function writeStateFile(path: string, value: unknown): void {
  * As writeStateFile(), but other threads write and wait for the disk, which may take a second; resolves with what
  * puts the file in place. One at a time for each path; writeStateFile() may come in between.
  */
-export async function prepareStateFile(path: string, value: unknown): Promise<() => void> {
+export async function prepareStateFile(path: string, value: State): Promise<() => void> {
   const next = `${path}.next`;
   const file = await open(next, 'w', 0o600);
   try {
@@ -44,8 +41,8 @@ export async function prepareStateFile(path: string, value: unknown): Promise<()
   return () => renameSync(next, path);
 }
 
-function textOf(value: unknown): string {
-  return `${JSON.stringify(value)}\n`;
+function textOf(value: State): string {
+  return `${sealedJson(value)}\n`;
 }
 
 /** Replaces `path` by `text`, atomically, and waits for the disk. */

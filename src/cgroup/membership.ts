@@ -8,6 +8,7 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../base/errors.ts';
+import { readProc } from '../linux/proc.ts';
 import type { MembershipMount } from './membership-mount.ts';
 
 export interface Leaves {
@@ -86,6 +87,12 @@ const V1_FILES = ['tasks', 'notify_on_release', 'release_agent'];
 /** A vassal may be called `cgroup.procs`; no name begins with `_`. */
 export function directoryOf(name: string): string {
   return name.includes('.') || V1_FILES.includes(name) ? `_${name}` : name;
+}
+
+/** Tells by the kernel's word whether `pid` is in the leaf of vassal `name` for inits, below whichever parent. */
+export function isInitOf(name: string, pid: number): boolean {
+  const leaf = `/${directoryOf(name)}/init`;
+  return (readProc(`/proc/${pid}/cgroup`) ?? '').split('\n').some((line) => line.endsWith(leaf));
 }
 
 function nameOf(directory: string): string {

@@ -6,13 +6,18 @@
  * children, and the cgroups. An init that answers and is past its gate is adopted. One that stands at its
  * gate, does not answer or has no socket yet was being started when the emperor died: it has run no tenant
  * instruction and is ended. A directory or cgroup without an init is swept up. The pid comes from the
- * kernel (SO_PEERCRED of init.sock), not from anything the init says, and its start time is compared.
+ * kernel (SO_PEERCRED of init.sock), not from anything the init says.
+ *
+ * Whatever has become of run-dir, no other process gets a signal: who answers must be in the cgroup of that vassal's
+ * init or the launcher's child of that name, must call itself by it, and must have begun when it says it did (the
+ * socket may be held by a child of who made it, whose number is somebody else's by now). Who is not, is left alone; what
+ * is in the vassal's cgroup is ended, since nobody can speak to it.
  */
 import { readdirSync } from 'node:fs';
 import { messageOf } from '../base/errors.ts';
 import { inParallel } from '../base/semaphore.ts';
+import { isInitOf } from '../cgroup/membership.ts';
 import type { InitClient, Welcome } from '../jail/init-client.ts';
-import { readStartTime } from '../linux/proc.ts';
 import { connectInit, Jail, type JailHost, removeRemains } from '../vassal/jail.ts';
 
 export interface Found {
@@ -37,8 +42,8 @@ export async function findJails(host: JailHost): Promise<readonly Found[]> {
     ...host.membership.names(),
     ...children.filter((child) => child.state !== 'ended').map((child) => child.name),
   ]);
-  const nameOf = new Map(children.map(({ pid, name }) => [pid, name]));
-  const found = await inParallel(names, ADOPTED_AT_ONCE, (name) => findJail(host, name, nameOf));
+  const launched = new Set(children.map(({ pid, name }) => `${pid} ${name}`));
+  const found = await inParallel(names, ADOPTED_AT_ONCE, (name) => findJail(host, name, launched));
   await Promise.all(
     children.filter((child) => child.state === 'ended').map(({ pid }) => host.launcher().ack(pid)),
   );
@@ -48,31 +53,38 @@ export async function findJails(host: JailHost): Promise<readonly Found[]> {
 async function findJail(
   host: JailHost,
   name: string,
-  nameOf: ReadonlyMap<number, string>,
+  launched: ReadonlySet<string>,
 ): Promise<Found | undefined> {
   const peer = await connect(host, name);
   if (!peer) return sweep(host, name);
-  const jail = takeOver(host, name, peer);
+  const isChild = (pid: number) => launched.has(`${pid} ${name}`);
+  const jail = takeOver(host, { name, peer, isChild });
   if (!jail) return sweep(host, name);
   const { pid } = jail;
-  if (peer.welcome.state === 'gate' || peer.welcome.name !== name) {
+  if (peer.welcome.state === 'gate') {
     host.log.info({ vassal: name, pid }, 'ends a start that was interrupted');
     await jail.kill();
     return undefined;
   }
-  if (nameOf.get(pid) !== name)
-    host.log.info({ vassal: name, pid }, 'adopts an init of an earlier launcher');
+  if (!isChild(pid)) host.log.info({ vassal: name, pid }, 'adopts an init of an earlier launcher');
   return { name, jail, welcome: peer.welcome };
 }
 
-/** Undefined where the init has ended since it answered. */
-function takeOver(host: JailHost, name: string, peer: Peer): Jail | undefined {
+interface Answered {
+  readonly name: string;
+  readonly peer: Peer;
+  readonly isChild: (pid: number) => boolean;
+}
+
+/** Undefined where the init has ended since it answered, or another process did. */
+function takeOver(host: JailHost, { name, peer, isChild }: Answered): Jail | undefined {
   try {
     const pid = peer.init.peerPid();
-    const startTime = BigInt(readStartTime(pid) ?? 0);
-    return Jail.adopt(host, { name, pid, startTime, ...peer });
+    const isItsInit = peer.welcome.name === name && (isChild(pid) || isInitOf(name, pid));
+    if (!isItsInit) throw new Error(`process ${pid}, which answers there, is not its init`);
+    return Jail.adopt(host, { name, pid, ...peer });
   } catch (error) {
-    host.log.info({ vassal: name, error: messageOf(error) }, 'its init ended meanwhile');
+    host.log.warn({ vassal: name, error: messageOf(error) }, 'has no init that can be adopted');
     peer.init.close();
     return undefined;
   }

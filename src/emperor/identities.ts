@@ -94,7 +94,7 @@ export class Identities {
     for (const [uid, owner] of this.#names) if (owner === name) this.#names.delete(uid);
   }
 
-  toJson(): unknown {
+  toJson(): { readonly version: 1; readonly uids: Readonly<Record<string, number>> } {
     return { version: 1, uids: Object.fromEntries(this.#uids) };
   }
 

@@ -2,7 +2,6 @@
  * The routers of unmodified uWSGI vassals, one for each `tuntap-router-uwsgi`: their devices, which the launcher keeps
  * as it keeps the host's own, and on disk who owns which address.
  */
-import { readStateFile, writeStateFile } from '../base/state-file.ts';
 import { type Chains, CLOSED } from '../firewall/chain.ts';
 import type { Cidr } from '../firewall/prefix.ts';
 import type { Patience } from '../jail/ask-for-descriptor.ts';
@@ -10,6 +9,7 @@ import { createPlainTun } from '../linux/tun.ts';
 import type { DenialTotals } from './denial-totals.ts';
 import { HostTun } from './host-tun.ts';
 import type { AddressOwner } from './uwsgi-claims.ts';
+import { type Owners, readOwners, writeOwners } from './uwsgi-owners.ts';
 import { startUwsgiRouter, type UwsgiRouter, type UwsgiStats } from './uwsgi-router.ts';
 
 /** A device for uWSGI's vassals, and the socket that they connect to. */
@@ -38,7 +38,7 @@ export class UwsgiService {
   readonly #denials: DenialTotals;
   readonly #onDeviceGone: (tun: HostTun, why: string) => void;
   /** By device. */
-  readonly #owners: Map<string, AddressOwner[]>;
+  readonly #owners: Owners;
   readonly #served = new Map<string, Served>();
   #chains = CLOSED;
 
@@ -58,9 +58,7 @@ export class UwsgiService {
     this.#ownersFile = options.ownersFile;
     this.#denials = options.denials;
     this.#onDeviceGone = options.onDeviceGone;
-    // At the boundary: it was written below.
-    const kept = (readStateFile(options.ownersFile) ?? []) as [string, AddressOwner[]][];
-    this.#owners = new Map(kept);
+    this.#owners = readOwners(options.ownersFile);
   }
 
   /**
@@ -144,7 +142,7 @@ export class UwsgiService {
     const owners = this.#owners.get(device) ?? [];
     owners.push(owner);
     this.#owners.set(device, owners);
-    writeStateFile(this.#ownersFile, [...this.#owners]);
+    writeOwners(this.#ownersFile, this.#owners);
   }
 }
 

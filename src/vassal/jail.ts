@@ -133,9 +133,10 @@ export class Jail {
   /** Takes over a jail that an earlier emperor made; `init` has said hello already. */
   static adopt(
     host: JailHost,
-    found: { name: string; pid: number; startTime: bigint; init: InitClient; welcome: Welcome },
+    found: { name: string; pid: number; init: InitClient; welcome: Welcome },
   ): Jail {
-    const jail = new Jail(host, { ...found, pidfd: pidfdOf(found.pid, found.startTime) });
+    const pidfd = pidfdOf(found.pid, found.welcome.startTime);
+    const jail = new Jail(host, { ...found, pidfd });
     jail.startedAtMs = found.welcome.startedAtMs;
     jail.uid = found.welcome.uid;
     return jail;

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parseSealed, sealedJson } from '../../src/base/sealed-json.ts';
 import type { VassalStatus } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 import { allPids, commandOf, isAlive, signal } from '../support/proc.ts';
@@ -292,10 +293,10 @@ describe('an emperor that was killed at an awkward moment', () => {
     const lines = readFileSync(journal, 'utf8')
       .split('\n')
       .filter(Boolean)
-      .map((line) => JSON.parse(line) as { readonly name: string; readonly record: object });
+      .map((line) => parseSealed(line) as { readonly name: string; readonly record: object });
     const last = lines.findLast((line) => line.name === name);
     const record = { ...last?.record, ...changes };
-    appendFileSync(journal, `\n${JSON.stringify({ ...last, record })}`);
+    appendFileSync(journal, `\n${sealedJson({ ...last, record })}\n`);
   }
 
   test('ends what an operator had just told it to stop', async () => {

@@ -1,11 +1,8 @@
 /** A living jail as the emperor holds it. */
-import { mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { silentLog } from '../../src/base/log.ts';
-import { planJail } from '../../src/jail/plan.ts';
-import { Poller } from '../../src/linux/poller.ts';
-import { Jail, type JailHost, removeRemains } from '../../src/vassal/jail.ts';
+import { type JailHost, removeRemains } from '../../src/vassal/jail.ts';
+import { jailHostOf, launchJail } from '../support/jail-host.ts';
 import { type World, world } from '../support/world.ts';
 
 let w: World;
@@ -13,34 +10,15 @@ let host: JailHost;
 
 beforeAll(async () => {
   w = await world();
-  const { client } = await w.launcher();
-  mkdirSync(`${w.paths.run}/vassals`);
-  host = {
-    clock: systemClock,
-    log: silentLog,
-    poller: Poller.start(),
-    membership: w.membership,
-    controllers: w.controllers,
-    launcher: () => client,
-    runDirectory: `${w.paths.run}/vassals`,
-    onGone: () => {},
-  };
+  host = await jailHostOf(w);
 });
 afterAll(async () => {
   await host.poller.close();
   await w.close();
 });
 
-const launch = (name: string) =>
-  Jail.launch(host, name, {
-    plan: (cgroups) => planJail(w.spec(name, { cgroups })),
-    limits: {},
-    onUnmet: () => {},
-    connect: null,
-  });
-
 test('an init that hangs up and lives on is ended, so that its vassal can be started anew', async () => {
-  const jail = await launch('deaf');
+  const jail = await launchJail(w, host, 'deaf');
   const died = new Promise<void>((resolve) => {
     jail.onDeath = resolve;
   });
@@ -51,7 +29,7 @@ test('an init that hangs up and lives on is ended, so that its vassal can be sta
 });
 
 test('a jail that was let go of lives on, for the next emperor', async () => {
-  const jail = await launch('free');
+  const jail = await launchJail(w, host, 'free');
   let isOver = false;
   jail.onDeath = () => {
     isOver = true;

@@ -126,7 +126,8 @@ describe('a line that was cut off', () => {
         journal.rewrite();
         const ends = lines.map((line) => {
           journal.append([line]);
-          return statSync(path).size;
+          // The line end behind it is for the next one.
+          return statSync(path).size - 1;
         });
         if (!isOneByOne) {
           rmSync(path);
@@ -134,7 +135,7 @@ describe('a line that was cut off', () => {
           journal.append(lines);
         }
         expect(linesRead()).toEqual(lines);
-        const length = at % ((ends.at(-1) ?? 0) + 1);
+        const length = at % ((ends.at(-1) ?? 0) + 2);
         truncateSync(path, length);
         const whole = lines.slice(0, ends.filter((end) => end <= length).length);
         expect(linesRead()).toEqual(whole);
@@ -150,13 +151,12 @@ describe('a line that was cut off', () => {
 describe('Journal', () => {
   test('is written anew when it has grown, and has the last of each', () => {
     const things = new Things();
-    const first = inode();
-    const sizes = Array.from({ length: 500 }, (_, n) => {
+    const states = Array.from({ length: 500 }, (_, n) => {
       things.set('a', String(n));
-      return statSync(path).size;
+      return statSync(path);
     });
-    expect(inode()).not.toBe(first);
-    expect(Math.max(...sizes)).toBeLessThan(1000 + 3 * 50);
+    expect(new Set(states.map(({ ino }) => ino)).size).toBeGreaterThan(1);
+    expect(Math.max(...states.map(({ size }) => size))).toBeLessThan(1000 + 3 * 60);
     expect(known()).toEqual({ a: '499' });
     expect(openHere()).toEqual([path]);
   });
@@ -231,7 +231,9 @@ describe('Journal', () => {
     things.journal.close();
     expect(openHere()).toEqual([]);
     expect(() => things.set('b', '2')).toThrow(`${path} is closed`);
-    expect(readFileSync(path, 'utf8')).toBe('\n{"version":3,"key":"a","value":"1"}');
+    expect(readFileSync(path, 'utf8')).toMatch(
+      /^\n\{"version":3,"key":"a","value":"1","crc":"[0-9a-f]{8}"\}\n$/,
+    );
   });
 
   test('holds one descriptor, whatever fails', () => {

@@ -15,6 +15,7 @@ import { resolveText } from '../../../src/emperor/roster.ts';
 import type { IncludeResult, Settings } from '../../../src/emperor/settings.ts';
 import type { Sighting } from '../../../src/emperor/sighting.ts';
 import { STATE, TAG, VERB } from '../../../src/jail/wire.ts';
+import { readStartTime } from '../../../src/linux/proc.ts';
 import { emperorOf } from '../../support/configuration.ts';
 import { type Answer, frameServer } from '../../support/frame-server.ts';
 import { settled } from '../../support/manual-clock.ts';
@@ -56,6 +57,8 @@ let emperor: Emperor;
 let includes: Map<string, string>;
 /** Inits that were told to stop, in their order. */
 let stopped: string[];
+/** What the launcher lists. */
+let inits: { name: string; pid: number; state: 'running' }[];
 
 beforeEach(() => {
   scope = new Scope();
@@ -63,6 +66,7 @@ beforeEach(() => {
     rmSync(path, { recursive: true }),
   );
   includes = new Map();
+  inits = [];
   stopped = [];
   const place = (name: string) => {
     mkdirSync(join(directory, name));
@@ -83,7 +87,7 @@ beforeEach(() => {
     poller: { watch: () => () => {} } as unknown as RealmHost['poller'],
     membership: { names: () => [], isFrozen: () => false } as unknown as RealmHost['membership'],
     controllers: NO_CONTROLLERS,
-    launcher: () => ({ list: async () => [] }) as unknown as ReturnType<RealmHost['launcher']>,
+    launcher: () => ({ list: async () => inits }) as unknown as ReturnType<RealmHost['launcher']>,
     startLimit: new Semaphore(1),
     random: Math.random,
     seccompFilter: new Uint8Array(),
@@ -108,6 +112,8 @@ function include(path: string): IncludeResult {
 /** An init that runs `hash`; `listing` is what it waits for before it says what runs in it. */
 async function init(name: string, hash: string, listing: () => Promise<void>): Promise<void> {
   mkdirSync(join(directory, 'run/vassals', name));
+  // They live in this process.
+  inits.push({ name, pid: process.pid, state: 'running' });
   const server = await frameServer(
     join(directory, 'run/vassals', name, 'init.sock'),
     async ({ verb }) => {
@@ -131,7 +137,7 @@ function welcome(name: string, hash: string): Answer {
       [TAG.GENERATION, 3],
       [TAG.HASH, hash],
       [TAG.BOOT_ID, 'b'],
-      [TAG.START_TIME, 12345],
+      [TAG.START_TIME, readStartTime(process.pid) ?? 0],
       [TAG.TIME_MS, 1_700_000_000_000],
       [TAG.STATE, STATE.RUNNING],
       [TAG.UID, 200_000],
