@@ -21,7 +21,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['bpf', 'perf_event_open', 'userfaultfd', 'keyctl', 'add_key', 'request_key'],
     ...['kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module'],
     ...['open_by_handle_at', 'syslog', 'acct', 'swapon', 'swapoff', 'reboot', 'quotactl'],
-    ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux'],
+    ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux', 'ioctl_tiocsetd'],
     ...['prlimit_init', 'prlimit_init_high', 'setpriority_init', 'setpriority_init_high'],
     ...['setpriority_group', 'setpriority_user', 'setpriority_user_high'],
     ...['ioprio_init', 'ioprio_group', 'ioprio_user'],
@@ -38,14 +38,24 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['socket_unspec', 'socket_packet', 'socket_packet_high', 'socket_alg', 'socket_vsock'],
     'socketpair_tipc',
   ],
-  EPROTONOSUPPORT: ['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
+  EPROTONOSUPPORT: [
+    ...['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
+    ...['socket_udplite', 'socket_udplite_high', 'socket_dccp'],
+  ],
   [KILLED]: ['x32_getpid', 'i386_getpid'],
 };
 
 const ALLOWED = [
   ...['clone_plain', 'ioctl_fionread', 'socket_unix', 'socket_inet', 'socket_inet6'],
   ...['socketpair_unix', 'personality_query', 'personality_query_high', 'personality_no_random'],
-  ...['socket_netlink', 'prlimit_self', 'setpriority_self', 'setpriority_own_group'],
+  ...[
+    'socket_tcp',
+    'socket_mptcp',
+    'socket_netlink',
+    'prlimit_self',
+    'setpriority_self',
+    'setpriority_own_group',
+  ],
   ...['ioprio_self', 'sched_setaffinity_self', 'pidfd_open_other', 'ptrace_other', 'getpid'],
 ];
 

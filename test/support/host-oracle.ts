@@ -91,8 +91,9 @@ export class HostOracle {
   #escaped(): readonly number[] {
     return allPids().filter((pid) => {
       if (pid === this.canaryPid) return false;
-      const uid = /^Uid:\t(\d+)/m.exec(readProc(`/proc/${pid}/status`) ?? '')?.[1];
-      if (uid !== String(this.#watched.uid)) return false;
+      // Its directory in /proc is its owner's; one that has ended meanwhile has no owner.
+      const stat = statSync(`/proc/${pid}`, { throwIfNoEntry: false });
+      if (stat?.uid !== this.#watched.uid) return false;
       const cgroups = readProc(`/proc/${pid}/cgroup`) ?? '';
       return cgroups !== '' && !cgroups.includes(this.#emperor.cgroupParent);
     });

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/in.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -32,6 +33,10 @@
 #define INIT_PID 1
 #define TIOCSTI_NUMBER 0x5412
 #define TIOCLINUX_NUMBER 0x541c
+#define TIOCSETD_NUMBER 0x5423
+
+/* linux/net.h: what is beside it in a type are flags. */
+#define SOCK_TYPE_MASK 0xfULL
 
 /* linux/ioprio.h and sys/resource.h: what a `who` is. */
 #define WHO_PROCESS 0
@@ -211,6 +216,12 @@ static void refuse_terminal_injection(void)
     refuse_if(SCMP_SYS(ioctl), INT_IS(1, TIOCLINUX_NUMBER));
 }
 
+/* Each is a module that the kernel loads for anybody who asks for it (CVE-2017-2636, CVE-2023-6546). */
+static void refuse_line_disciplines(void)
+{
+    refuse_if(SCMP_SYS(ioctl), INT_IS(1, TIOCSETD_NUMBER));
+}
+
 static void refuse_domain(enum scmp_compare comparison, scmp_datum_t domain)
 {
     const struct scmp_arg_cmp one = SCMP_A0(comparison, domain);
@@ -235,6 +246,27 @@ static void refuse_socket_domains(void)
         SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE),
     };
     add(SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, other);
+}
+
+/*
+ * Of IPv4 and IPv6, TCP, UDP, ICMP and MPTCP. The others are modules that the kernel loads for anybody who asks
+ * for them, as it does for domains (CVE-2017-6074, CVE-2021-3772, CVE-2022-4129).
+ */
+static void refuse_socket_protocols(void)
+{
+    static const scmp_datum_t domains[] = {AF_INET, AF_INET6};
+    static const scmp_datum_t protocols[] = {IPPROTO_DCCP, IPPROTO_L2TP, IPPROTO_SCTP, IPPROTO_UDPLITE};
+    for (size_t i = 0; i < LENGTH(domains); i++) {
+        for (size_t j = 0; j < LENGTH(protocols); j++) {
+            const struct scmp_arg_cmp by_number[] = {INT_IS(0, domains[i]), INT_IS(2, protocols[j])};
+            add(SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, by_number);
+        }
+        /* By its type alone it is found, too. */
+        const struct scmp_arg_cmp by_type[] = {
+            INT_IS(0, domains[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, SOCK_TYPE_MASK, SOCK_DCCP),
+        };
+        add(SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, by_type);
+    }
 }
 
 /* Limits, nice value and scheduler of PID 1 may be changed by whoever has its uid. */
@@ -273,7 +305,9 @@ static void refuse_by_arguments(void)
 {
     refuse_clone_of_namespaces();
     refuse_terminal_injection();
+    refuse_line_disciplines();
     refuse_socket_domains();
+    refuse_socket_protocols();
     guard_init_scheduling();
     guard_init_memory();
 }

@@ -71,7 +71,7 @@ cannot('make a call that Linux does not have yet', 'S01', 'ENOSYS', lambda: numb
 
 # ── terminals ──
 
-TIOCSTI, TIOCLINUX, TIOCCONS = 0x5412, 0x541C, 0x541D
+TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD = 0x5412, 0x541C, 0x541D, 0x5423
 
 
 def typed(request):
@@ -82,5 +82,7 @@ for how, request in (('by TIOCSTI (CVE-2017-5226)', TIOCSTI),
                      ('by TIOCSTI with bits above (CVE-2019-7303)', 0x100000000 | TIOCSTI)):
     cannot(f'type into a terminal {how}', 'S05', 'EPERM', typed(request), without=ROOTS_ONLY)
 cannot('paste into a console by TIOCLINUX', 'S05', 'EPERM', typed(TIOCLINUX), without=ROOTS_ONLY, control='ENOTTY')
+cannot('have another line discipline on a terminal (CVE-2017-2636)', 'S05', 'EPERM',
+       lambda: call('ioctl', os.openpty()[1], TIOCSETD, ctypes.create_string_buffer(4)), without='filter')
 cannot('have what the console says on a terminal of its own (TIOCCONS)', 'S05', 'EPERM', typed(TIOCCONS),
        because="it would take this machine's console away")

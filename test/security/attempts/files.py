@@ -68,7 +68,7 @@ cannot('ask for handles of files', 'F25', 'ENOSYS', done('name_to_handle_at', -1
        control='EFAULT')
 cannot('watch whole file systems by fanotify', 'S03', 'EPERM', done('fanotify_init', 0x200, 0), without='filter capabilities')
 cannot('see which pages of a shared file are in memory', 'M13', 'ENOSYS', done('cachestat', -1, 0, 0, 0), without='filter',
-       control='EBADF')
+       control='EBADF|ENOSYS')
 
 # ── devices ──
 
@@ -151,6 +151,9 @@ for path in ('/proc/sysrq-trigger', '/proc/sys/kernel/modprobe', '/proc/irq/defa
            control='succeeded|ENOENT')
 
 
+KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING = 0, -2
+
+
 def writable_in_proc():
     found = []
     for place, directories, files in os.walk('/proc'):
@@ -169,9 +172,11 @@ def writable_in_proc():
 
 cannot('write to any file of /proc but those of its processes', 'F09 M27', 'nothing', writable_in_proc,
        without='covers capabilities')
-for path in ('keys', 'key-users', 'kallsyms', 'interrupts', 'timer_list', 'kcore', 'sched_debug', 'latency_stats'):
+for path in ('key-users', 'kallsyms', 'interrupts', 'timer_list', 'kcore', 'sched_debug', 'latency_stats'):
     cannot(f'read /proc/{path}', 'F10 M27', 'nothing|ENOENT|EACCES', lambda path=path: read('/proc/' + path, 1),
            without='covers capabilities', control='succeeded|ENOENT')
+cannot('read /proc/keys', 'F10 S06 M27', 'nothing', lambda: read('/proc/keys', 1), without='filter covers capabilities',
+       prepare=lambda: call('keyctl', KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 1))
 cannot("look into the kernel's /sys", 'F11', 'ENOENT', lambda: os.listdir('/sys/kernel'), without='filter capabilities',
        prepare=lambda: call('mount', b'none', b'/sys', b'sysfs', 0, 0))
 

@@ -39,6 +39,9 @@ for name, protocol, is_everywhere in (('the sockets of all', 4, True), ('IPsec (
                                       ('any generic family', 16, True)):
     how = {'without': ROOTS_ONLY} if is_everywhere else {'because': NO_FAMILY}
     cannot(f'ask the kernel by netlink about {name}', 'F27', 'EPROTONOSUPPORT', opens(16, 3, protocol), **how)
+for name, kind, protocol in (('SCTP', 1, 132), ('DCCP', 6, 33), ('L2TP', 2, 115)):
+    cannot(f'have a socket of {name}', 'F27', 'EPROTONOSUPPORT', opens(2, kind, protocol), because=NO_FAMILY)
+cannot('have a socket of UDP-Lite', 'F27', 'EPROTONOSUPPORT', opens(2, 2, 136), without='filter', control='succeeded|EPROTONOSUPPORT')
 cannot('send packets of its own making over IPv4', 'N05', 'EPERM', opens(2, 3, 1), without='capabilities')
 cannot('send packets of its own making over IPv6', 'N05', 'EPERM', opens(10, 3, 58), without='capabilities')
 
