@@ -249,6 +249,11 @@ const CGROUP_VIEWS = '/sys/fs/cgroup';
 const SHM_SIZE_BYTES = 64 * 1024 * 1024;
 const DEV_SIZE_BYTES = 256 * 1024;
 const RLIMIT_CORE = 4;
+/**
+ * The kernel gives each crash to the program that kernel.core_pattern names, as the host's root, whatever the limit but
+ * for this one (core(5)); and no file is as small. The system call filter keeps it so.
+ */
+const NO_CORE = 1;
 const RLIMIT_NOFILE = 7;
 
 const directoryOf = (target: string, mode = 0o755): Step => ({ op: 'directory', target, mode });
@@ -325,7 +330,7 @@ export function planJail(spec: JailSpec): JailPlan {
       ...(has('net') && spec.network ? [addressStep(spec.network)] : []),
       { op: 'gate', timeoutMs: GATE_TIMEOUT_MS },
       ...(has('fs') ? [{ op: 'pivot' } as const] : []),
-      { op: 'rlimit', resource: RLIMIT_CORE, soft: 0, hard: 0 },
+      { op: 'rlimit', resource: RLIMIT_CORE, soft: NO_CORE, hard: NO_CORE },
       { op: 'rlimit', resource: RLIMIT_NOFILE, soft: 1024, hard: 4096 },
       { op: 'drop', uid: spec.uid, gid: spec.gid },
       { op: 'seccomp', filter: spec.seccompFilter },

@@ -1,6 +1,6 @@
 /** The command line as people and scripts meet it: signals, pipes, permissions, exit statuses. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlannedChange, VassalStatus } from '../../src/emperor/governor.ts';
@@ -163,6 +163,12 @@ describe('a running emperor', () => {
     const problems = (ini: string) =>
       findings(ini).filter(({ verdict }: { verdict: string }) => verdict === 'problem');
     expect(problems(emperor.ini)).toEqual([]);
+    const kernel = findings(emperor.ini).find(
+      ({ topic }: { topic: string }) => topic === 'kernel.kptr_restrict',
+    );
+    const found = readFileSync('/proc/sys/kernel/kptr_restrict', 'utf8').trim();
+    expect(kernel.message.split(':')[0]).toBe(found);
+    expect(kernel.verdict).toBe(found === '0' ? 'warning' : 'ok');
     const empty = join(emperor.directory, 'empty.ini');
     writeFileSync(empty, `[emperor]\nvassals = ${emperor.vassals}\ndistros = ${emperor.vassals}\n`);
     expect(problems(empty)).toMatchObject([

@@ -1,4 +1,5 @@
 /** Limits: what meets one is held there, changes take effect at once, and who asks is told what is used. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -138,6 +139,15 @@ describe('a vassal', () => {
     emperor.write('plain', vassal(IDLE, 'memory-max = max\n'));
     emperor.wait('plain', 'applied');
     expect(status('plain').limits).toEqual({});
+  });
+
+  test('cannot have a crash given to the host, since it keeps the one limit of dumps that prevents it', () => {
+    emperor.apply('crashes', vassal(IDLE));
+    const script = 'ulimit -Sc 0; ulimit -Hc 0; cat /proc/self/limits';
+    const limit = (text: string) => /^Max core file size +(\S+) +(\S+)/m.exec(text)?.slice(1);
+    const inside = emperor.cli('exec', 'crashes', '--', 'sh', '-c', script);
+    expect([inside.status, inside.stderr, limit(inside.stdout)]).toEqual([0, '', ['1', '1']]);
+    expect(limit(execFileSync('sh', ['-c', script], { encoding: 'utf8' }))).toEqual(['0', '0']);
   });
 
   test('that uses more than it may from now on is told of (v1), or killed in (v2)', async () => {

@@ -42,6 +42,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
     ...['socket_udplite', 'socket_udplite_high', 'socket_dccp'],
   ],
+  ok: ['setrlimit_core', 'prlimit_core', 'prlimit_core_high'],
   [KILLED]: ['x32_getpid', 'i386_getpid'],
 };
 
@@ -56,6 +57,7 @@ const ALLOWED = [
     'setpriority_self',
     'setpriority_own_group',
   ],
+  ...['prlimit_core_read', 'setrlimit_files'],
   ...['ioprio_self', 'sched_setaffinity_self', 'pidfd_open_other', 'ptrace_other', 'getpid'],
 ];
 

@@ -6,6 +6,7 @@ import type { Capability } from '../../linux/capabilities.ts';
 import type { ForwardDrop } from '../../network/preflight.ts';
 import type { NameServers } from '../../network/resolv.ts';
 import type { SelfTest } from '../../router/self-test.ts';
+import type { HostSettings } from './host-settings.ts';
 
 export type Namespace = Exclude<NamespaceName, 'cgroup'>;
 
@@ -55,6 +56,8 @@ export interface Facts {
   readonly distros: readonly ListedDistro[];
   /** Of emperor.ini; null where there is none. */
   readonly configErrors: number | null;
+  /** How the host's kernel is set up. */
+  readonly hostSettings: HostSettings;
   readonly nowMs: number;
   /** When this program was built; the clock cannot be before it. */
   readonly builtMs: number;

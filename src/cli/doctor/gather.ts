@@ -36,6 +36,7 @@ import { runTool } from '../../network/run-tool.ts';
 import type { SelfTest } from '../../router/self-test.ts';
 import { defaultSettings, loadSettings, type OpenSettings } from '../settings.ts';
 import type { Facts, Failure, Namespace, NetworkFacts } from './facts.ts';
+import { readHostSettings } from './host-settings.ts';
 
 const UNSHARE_FLAGS: Readonly<Record<Namespace, readonly string[]>> = {
   fs: ['--mount'],
@@ -84,6 +85,7 @@ export async function gatherFacts(iniFile: string | undefined): Promise<Facts> {
     distrosDirectory,
     distros: listDistros(distrosDirectory),
     configErrors,
+    hostSettings: readHostSettings(),
     nowMs: systemClock.now(),
     builtMs: statSync(fileURLToPath(import.meta.url)).mtimeMs,
   };

@@ -1,6 +1,7 @@
 /** What the facts mean for an emperor here, with the fix. Pure. */
 import { judgeForwarding, judgeNameServers } from '../../network/preflight.ts';
 import type { Facts, Namespace, NetworkFacts } from './facts.ts';
+import { judgeHostSettings } from './host-settings.ts';
 
 export interface Finding {
   readonly topic: string;
@@ -36,6 +37,7 @@ export function judgeMachine(facts: Facts): readonly Finding[] {
     judgeBuilders(facts),
     ...judgeDistros(facts),
     judgeClock(facts),
+    ...judgeHostSettings(facts.hostSettings),
   ];
 }
 

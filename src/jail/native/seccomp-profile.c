@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -301,8 +302,21 @@ static void guard_init_memory(void)
     refuse_if(SCMP_SYS(ptrace), INT_IS(1, INIT_PID));
 }
 
+/*
+ * Of all limits of core dumps 1 alone keeps the kernel from giving a crash to the host's root (core_pattern), and anybody
+ * may lower a limit. Who asks is told that it was done: ssh-agent and others end where they cannot forbid dumps.
+ */
+static void keep_core_limit(void)
+{
+    const struct scmp_arg_cmp set = INT_IS(0, RLIMIT_CORE);
+    add(SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1, &set);
+    const struct scmp_arg_cmp set_or_get[] = {INT_IS(1, RLIMIT_CORE), SCMP_A2(SCMP_CMP_NE, 0)};
+    add(SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2, set_or_get);
+}
+
 static void refuse_by_arguments(void)
 {
+    keep_core_limit();
     refuse_clone_of_namespaces();
     refuse_terminal_injection();
     refuse_line_disciplines();

@@ -56,6 +56,7 @@ const SOUND: Facts = {
     },
   ],
   configErrors: 0,
+  hostSettings: { sysctls: new Map(), swaps: [], ksm: 'off' },
   nowMs: 2000,
   builtMs: 1000,
 };
