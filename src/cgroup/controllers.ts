@@ -103,6 +103,9 @@ const ALARM_INTERVAL_MS = 1000;
 /** Where the kernel does not tell. */
 const LOOK_INTERVAL_MS = 5000;
 
+/** More than an init needs. */
+const INIT_RESERVE_BYTES = 1024 * 1024;
+
 /** Where programs look for their limits. */
 const SHOWN_AT = '/sys/fs/cgroup';
 /** What v1 shows there, in directories of these names. */
@@ -168,10 +171,20 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       writeFileSync(join(place(name, 'payload'), 'io.max'), ioLineOfV2(device, one));
     }),
   ];
+  /** Each cgroup above has what those below it have together: the kernel protects no more than that. */
+  const known = new Set<string>();
+  const reserve = () => writeReserve(root, known.size);
+  const reserveFor = (name: string) => {
+    if (known.has(name) || !available.has('memory')) return;
+    known.add(name);
+    for (const leaf of ['', 'init']) writeReserve(join(place(name, ''), leaf), 1);
+    reserve();
+  };
   return {
     available,
     create(name, limits) {
       give(name);
+      reserveFor(name);
       return {
         joins: [],
         views: all === '' ? [] : [{ source: place(name, 'payload'), target: SHOWN_AT }],
@@ -181,6 +194,7 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
     apply(name, limits) {
       // An emperor that kept no limits may have started it.
       attempt(() => give(name));
+      reserveFor(name);
       forgetIo(join(place(name, 'payload'), 'io.max'), (file, device) =>
         writeFileSync(file, ioLineOfV2(device)),
       );
@@ -201,9 +215,18 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
           watchEvents(join(place(name, 'payload'), file), host, onAlarm),
         ),
       ),
-    remove: () => true,
+    remove(name) {
+      if (known.delete(name)) reserve();
+      return true;
+    },
     dissolve() {},
   };
+}
+
+/** Keeps memory of `count` inits from being reclaimed for others; where the kernel cannot, they are small. */
+function writeReserve(directory: string, count: number): void {
+  const bytes = String(count * INIT_RESERVE_BYTES);
+  attempt(() => writeFileSync(join(directory, 'memory.min'), bytes, { flag: 'r+' }));
 }
 
 function cpuSecondsOfV2(directory: string): number | null {

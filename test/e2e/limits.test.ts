@@ -1,6 +1,6 @@
 /** Limits: what meets one is held there, changes take effect at once, and who asks is told what is used. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { controllersOfMachine } from '../support/cgroup-tree.ts';
@@ -12,7 +12,10 @@ const vassal = (command: string, more = '') => `[vassal]\ncommand = ${command}\n
 
 beforeAll(async () => {
   emperor = new TestEmperor({ ini: 'emperor-throttle = 200' });
+  writeFileSync('/proc/self/oom_score_adj', String(EMPERORS_OOM_SCORE));
   await emperor.start();
+  writeFileSync('/proc/self/oom_score_adj', '0');
+  emperorsScore = scoreOf(emperor.pid);
 });
 afterAll(() => emperor.close());
 
@@ -41,6 +44,14 @@ const SHOWN = IS_V1
       cpuMax: 'cpu.max',
       cpu: 'cpu.stat',
     };
+/** An emperor may be set up to be killed last, or first. */
+const EMPERORS_OOM_SCORE = 50;
+let emperorsScore: number;
+
+function scoreOf(pid: number | null | undefined): number {
+  return Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
+}
+
 /** Where init is in the same cgroup, it counts. */
 const INITS = IS_V1 ? 1 : 0;
 
@@ -139,6 +150,13 @@ describe('a vassal', () => {
     emperor.write('plain', vassal(IDLE, 'memory-max = max\n'));
     emperor.wait('plain', 'applied');
     expect(status('plain').limits).toEqual({});
+  });
+
+  test('leaves init the last to be killed for memory, whatever score the emperor has', () => {
+    emperor.apply('scores', vassal(IDLE));
+    const { pid, processes } = status('scores');
+    expect([scoreOf(pid), scoreOf(processes[0]?.pid)]).toEqual([0, 200]);
+    expect(emperorsScore).toBe(EMPERORS_OOM_SCORE);
   });
 
   test('cannot have a crash given to the host, since it keeps the one limit of dumps that prevents it', () => {

@@ -15,16 +15,7 @@ void child_reset_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Where memory runs out, init is not who is killed: it has the score that it was started with. */
-#define OOM_SCORE "200"
-
-static void offer_to_oom_killer(void) {
-  /* Where there is no /proc the kernel decides by size alone, and init is small. */
-  write_file("/proc/self/oom_score_adj", OOM_SCORE);
-}
-
 bool child_limit(void) {
-  offer_to_oom_killer();
   for (int i = 0; i < self.rlimit_count; i++)
     if (setrlimit(self.rlimits[i].resource, &self.rlimits[i].limit) < 0) return false;
   return true;

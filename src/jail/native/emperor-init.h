@@ -239,6 +239,8 @@ void log_note(struct peer *peer, const struct frame *frame);
 
 /* payload.c: all processes of the vassal but init. */
 bool payload_confine(void);
+/* Before the drop: what payload_fork() needs to give children a worse score where memory runs out. */
+void payload_keep_score(void);
 bool payload_open(const char *procs, uid_t uid, gid_t gid);
 /* fork(2) into the payload where the kernel can do that; payload_join() does the rest in the child. */
 pid_t payload_fork(void);

@@ -201,10 +201,19 @@ static void raise_descriptor_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * The host may have its service killed last for memory. Whoever is started could go back to that score, and tenants are:
+ * from here on nothing is better off than others of the host.
+ */
+static void be_as_others_for_oom_killer(void) {
+  write_file("/proc/self/oom_score_adj", "0");
+}
+
 int launcher_main(int argc, char **argv) {
   if (argc < 1) return 2;
   setsid();
   raise_descriptor_limit();
+  be_as_others_for_oom_killer();
   if (!map_space()) return complain("get its memory");
   for (int i = 0; i < MAX_CLIENTS; i++) clients[i].fd = -1;
   int mounts_fd = mounts_open(argv + 1, argc - 1);

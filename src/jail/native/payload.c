@@ -61,12 +61,43 @@ bool payload_confine(void) {
   return true;
 }
 
+/* What its tenant's processes have: where memory runs out, init is not who is killed. */
+#define OOM_SCORE "200"
+static int score_fd = -1;
+static char own_score[16];
+
+void payload_keep_score(void) {
+  /* Where there is no /proc the kernel decides by size alone, and init is small. */
+  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, own_score, sizeof own_score - 1);
+  if (length > 0 && atoi(own_score) < atoi(OOM_SCORE)) score_fd = fd;
+  else if (fd >= 0) close(fd);
+}
+
+/*
+ * A child is born with its parent's score, and cannot raise its own before exec: it is no more dumpable than init, so its
+ * files in /proc are root's. So init, which has opened its own before the drop, has the worse one while it forks.
+ */
+static bool be_worse(bool is_worse) {
+  const char *score = is_worse ? OOM_SCORE : own_score;
+  return score_fd < 0 || write(score_fd, score, strlen(score)) > 0;
+}
+
 /* A write to cgroup.procs of v2 waits for the whole machine's forks and exits (10 ms); being born there does not. */
-pid_t payload_fork(void) {
+static pid_t fork_into_leaf(void) {
   if (kill_fd < 0) return fork();
   pid_t pid = sys_clone3(0, leaf_fd);
   if (pid < 0 && (errno == EACCES || errno == EPERM || errno == ENOSYS || errno == EINVAL)) return fork();
   if (pid == 0) is_born_inside = true;
+  return pid;
+}
+
+pid_t payload_fork(void) {
+  be_worse(true);
+  pid_t pid = fork_into_leaf();
+  int error = errno;
+  if (pid != 0) be_worse(false);
+  errno = error;
   return pid;
 }
 

@@ -155,6 +155,7 @@ static bool step_drop(const struct step *step) {
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return fail(errno, "bounding set");
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  payload_keep_score();
   if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
     return fail(errno, "uid %u, gid %u", uid, gid);
   struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};

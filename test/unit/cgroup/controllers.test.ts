@@ -59,6 +59,25 @@ test('are given to a vassal before anything runs in it, with its limits and noth
   expect(content(blog, 'payload/pids.max')).toBe('');
 });
 
+test("of v2 keep some memory for each vassal's init, and above them as much as for all", () => {
+  const files = ['machine/emperor', 'machine/emperor/blog', 'machine/emperor/blog/init'];
+  makeCgroup('machine/emperor/blog/init', '');
+  for (const file of files) writeFileSync(at(file, 'memory.min'), '');
+  const kept = () => files.map((file) => Number(content(file, 'memory.min')) / 2 ** 20);
+  const controllers = open();
+  controllers.create('blog', {});
+  expect(kept()).toEqual([1, 1, 1]);
+  makeCgroup('machine/emperor/shop', 'cpu memory pids');
+  mkdirSync(at('machine/emperor/shop/payload'));
+  // An earlier emperor has made it.
+  controllers.apply('shop', {});
+  controllers.apply('shop', {});
+  expect(kept()[0]).toBe(2);
+  expect(controllers.remove('blog')).toBe(true);
+  controllers.remove('blog');
+  expect(kept()[0]).toBe(1);
+});
+
 test('change while it runs, and forget what is no longer limited', () => {
   const controllers = open();
   controllers.create('blog', { memoryMax: 1 << 20, pidsMax: 7 });
