@@ -77,6 +77,11 @@ function emperorMetrics(stats: EmperorStats): readonly Metric[] {
     gauge('emperor_launcher_up', 'Whether a launcher runs.', [
       { value: stats.launcher.pid === null ? 0 : 1 },
     ]),
+    gauge(
+      'emperor_ksm_saved_bytes',
+      'Memory that is saved since the kernel keeps equal pages once, on a machine where it does.',
+      stats.ksm.state === 'on' ? [{ value: stats.ksm.savedBytes }] : [],
+    ),
     gauge('emperor_conditions', 'Conditions that an operator should know.', [
       { value: stats.conditions.length },
     ]),
@@ -134,6 +139,16 @@ function vassalMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
       'emperor_vassal_cpu_seconds_total',
       'Processor time of all that ran in it since it was started.',
       used(({ usage }) => usage.cpuSeconds),
+    ),
+    gauge(
+      'emperor_vassal_daily_cpu_seconds',
+      'Processor time that it has used since midnight, of those with `daily-cpu`.',
+      used(({ dailyCpu }) => dailyCpu?.usedSeconds ?? null),
+    ),
+    gauge(
+      'emperor_vassal_daily_cpu_spent',
+      'Whether it has used its `daily-cpu`, and gets what others leave.',
+      used(({ dailyCpu }) => dailyCpu && Number(dailyCpu.isSpent)),
     ),
     gauge(
       'emperor_vassal_pids',

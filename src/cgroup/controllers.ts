@@ -50,7 +50,11 @@ export interface Unmet {
   /** The key of a vassal file. */
   readonly key: string;
   readonly reason: string;
+  /** It may be kept later, when less is used. */
+  readonly isPassing?: true;
 }
+
+type Failure = Omit<Unmet, 'key'>;
 
 export interface Usage {
   readonly memoryBytes: number | null;
@@ -424,10 +428,10 @@ function writeSettings(
   where: { readonly available: ReadonlySet<string>; readonly fileOf: (setting: Setting) => string },
 ): readonly Unmet[] {
   return settings.flatMap((setting) => {
-    const reason = where.available.has(setting.controller)
+    const failure = where.available.has(setting.controller)
       ? attempt(() => writeFileSync(where.fileOf(setting), setting.text, { flag: 'r+' }))
-      : `the ${setting.controller} controller of cgroups is not there`;
-    return reason === null || setting.isDefault ? [] : [{ key: setting.key, reason }];
+      : { reason: `the ${setting.controller} controller of cgroups is not there` };
+    return failure === null || setting.isDefault ? [] : [{ key: setting.key, ...failure }];
   });
 }
 
@@ -437,10 +441,10 @@ function writeIo(
   write: (device: string, one: NonNullable<Limits['ioMax']>[number]) => void,
 ): readonly Unmet[] {
   return ioMax.flatMap((one) => {
-    const reason = available.has('io')
+    const failure = available.has('io')
       ? attempt(() => write(diskOf(one.device), one))
-      : 'the io controller of cgroups is not there';
-    return reason === null ? [] : [{ key: 'io-max', reason: `${one.device}: ${reason}` }];
+      : { reason: 'the io controller of cgroups is not there' };
+    return failure ? [{ key: 'io-max', reason: `${one.device}: ${failure.reason}` }] : [];
   });
 }
 
@@ -475,14 +479,16 @@ function majorMinor(device: bigint): string {
 }
 
 /** Returns why it failed, for a person; null if it did not. */
-function attempt(action: () => void): string | null {
+function attempt(action: () => void): Failure | null {
   try {
     action();
     return null;
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return 'this machine cannot limit it';
-    if (isErrno(error, 'EBUSY')) return 'it uses more than that already';
-    return messageOf(error);
+    if (isErrno(error, 'ENOENT')) return { reason: 'this machine cannot limit it' };
+    if (isErrno(error, 'EBUSY')) {
+      return { reason: 'it uses more than that already', isPassing: true };
+    }
+    return { reason: messageOf(error) };
   }
 }
 

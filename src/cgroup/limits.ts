@@ -24,7 +24,11 @@ export interface Limits {
   /** Processors. */
   readonly cpuMax?: Limit | null;
   readonly cpuWeight?: number | null;
+  /** Milliseconds of processor time; vassal/daily-cpu.ts makes a weight of it. */
+  readonly dailyCpuMs?: Limit | null;
   readonly pidsMax?: Limit | null;
+  /** No limit of cgroups, but as little to be had everywhere: equal pages are kept once. */
+  readonly ksm?: boolean | null;
   readonly ioWeight?: number | null;
   readonly ioMax?: readonly IoMax[];
 }
@@ -144,7 +148,7 @@ export function ioLinesOfV1(device: string, limits?: IoMax): ReadonlyArray<[stri
   return IO_KEYS.map((key) => [IO_FILES_OF_V1[key], `${device} ${limits?.[key] ?? 0}`]);
 }
 
-/** As `status` shows them: the keys that are set, in bytes and numbers. */
+/** As `status` shows them: the keys that are set, in bytes, seconds and numbers. */
 export function shownLimits(limits: Limits): Readonly<Record<string, number | string>> {
   const { memoryMax, memoryHigh, memorySwapMax, cpuMax, cpuWeight, pidsMax, ioWeight } = limits;
   const shown = {
@@ -153,6 +157,7 @@ export function shownLimits(limits: Limits): Readonly<Record<string, number | st
     'memory-swap-max': numberOf(memorySwapMax),
     'cpu-max': numberOf(cpuMax),
     'cpu-weight': cpuWeight ?? null,
+    'daily-cpu': isLimit(limits.dailyCpuMs) ? limits.dailyCpuMs / 1000 : null,
     'pids-max': numberOf(pidsMax),
     'io-weight': ioWeight ?? null,
     'io-max': (limits.ioMax ?? []).map((one) => ioLineOfV2(one.device, one)).join(', ') || null,

@@ -5,13 +5,8 @@ import type { VassalStatus } from '../emperor/governor.ts';
 type Fact = readonly [string, string];
 
 /** Lines of `emperor status`; those that have nothing to say are empty. */
-export function usageFacts({
-  usage,
-  home,
-  limits,
-  unmetLimits,
-  alarms,
-}: VassalStatus): readonly Fact[] {
+export function usageFacts(vassal: VassalStatus): readonly Fact[] {
+  const { usage, home, limits, unmetLimits, alarms } = vassal;
   const { memoryBytes, cpuSeconds, pids } = usage;
   const limit = (key: string) => (typeof limits[key] === 'number' ? limits[key] : null);
   const memory = memoryBytes === null ? '' : formatBytes(memoryBytes);
@@ -26,6 +21,7 @@ export function usageFacts({
         mapped(processors, (share) => `${Math.round(share * 100)}% of a processor`),
       ),
     ],
+    ['daily cpu', dailyCpuText(vassal)],
     ['tasks', atMost(pids === null ? '' : String(pids), mapped(limit('pids-max'), String))],
     ['home', homeText(home)],
     ...unmetLimits.map(({ key, reason }): Fact => ['not kept', `${key}: ${reason}`]),
@@ -42,6 +38,13 @@ function homeText(home: VassalStatus['home']): string {
   if (home === null) return '';
   const { bytes, sizeBytes, inodes, inodesMax } = home;
   return `${formatBytes(bytes)} of ${formatBytes(sizeBytes)}, ${inodes} of ${inodesMax} files`;
+}
+
+function dailyCpuText({ dailyCpu }: VassalStatus): string {
+  if (!dailyCpu) return '';
+  const { usedSeconds, budgetSeconds, isSpent, renewedAt } = dailyCpu;
+  const used = `${formatDuration(usedSeconds * 1000)} of ${formatDuration(budgetSeconds * 1000)}`;
+  return isSpent ? `${used}, in the tarpit until ${renewedAt}` : used;
 }
 
 function mapped(value: number | null, print: (value: number) => string): string {

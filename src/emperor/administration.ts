@@ -8,6 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { EmperorError } from '../base/errors.ts';
 import { isVassalName } from '../config/names.ts';
 import type { JailPlan } from '../jail/plan.ts';
+import { readKsm } from '../linux/ksm.ts';
 import { VASSAL_STATES, type VassalState } from '../vassal/state.ts';
 import type { Vassal } from '../vassal/vassal.ts';
 import type { Emperor } from './emperor.ts';
@@ -230,6 +231,7 @@ export class Administration implements Governor {
       counters: this.#realm.events.counts(),
       diagnostics,
       conditions: [...this.#realm.conditions.values()],
+      ksm: readKsm(),
     };
   }
 
@@ -331,6 +333,7 @@ export class Administration implements Governor {
     const aside = setAside(places);
     this.#realm.identities.release(name);
     this.#realm.records.remove(name);
+    this.#realm.cpuJournal.write(name, null);
     this.#realm.network?.forget(name);
     this.#realm.events.add('purged', { vassal: name });
     await removeAside(aside);

@@ -157,6 +157,7 @@ export class Emperor {
     this.#realm.identities.save();
     this.#realm.records.close();
     this.#realm.cron.close();
+    this.#realm.cpuJournal.close();
   }
 
   async #inSlices<T>(items: readonly T[], work: (item: T) => void): Promise<void> {

@@ -7,6 +7,7 @@ import type { Unmet, Usage } from '../cgroup/controllers.ts';
 import type { ChangeCost } from '../config/change-cost.ts';
 import type { Action, ChainName } from '../firewall/rule.ts';
 import type { JailPlan } from '../jail/plan.ts';
+import type { Ksm } from '../linux/ksm.ts';
 import type { Traffic } from '../router/counters.ts';
 import type { PacketMode } from '../router/self-test.ts';
 import type { Alarm } from '../vassal/alarms.ts';
@@ -72,6 +73,15 @@ export interface VassalStatus {
   readonly usage: Usage;
   /** Of a home with a size, while it runs. */
   readonly home: HomeUsage | null;
+  /** What it has used of its `daily-cpu` today; null without. */
+  readonly dailyCpu: {
+    readonly budgetSeconds: number;
+    readonly usedSeconds: number;
+    /** It has used all, and gets what others leave. */
+    readonly isSpent: boolean;
+    /** The next midnight. */
+    readonly renewedAt: string;
+  } | null;
   /** Limits that are not kept, and why. */
   readonly unmetLimits: readonly Unmet[];
   /** The last time of each kind that it met a limit. */
@@ -168,6 +178,8 @@ export interface EmperorStats {
   /** Findings about emperor.ini as it is on disk now. */
   readonly diagnostics: readonly Diagnostic[];
   readonly conditions: readonly string[];
+  /** What the machine saves since equal memory is kept once. */
+  readonly ksm: Ksm;
 }
 
 export interface DistroStatus {

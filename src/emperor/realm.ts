@@ -12,6 +12,7 @@ import { bootId } from '../linux/proc.ts';
 import type { Alarm } from '../vassal/alarms.ts';
 import { isAtRest } from '../vassal/state.ts';
 import { Vassal, type VassalHost } from '../vassal/vassal.ts';
+import { CpuJournal } from './cpu-journal.ts';
 import { DistroCache } from './distro-cache.ts';
 import { Doors } from './doors.ts';
 import { EventLog } from './events.ts';
@@ -42,6 +43,8 @@ export type RealmHost = Omit<
   | 'applyLive'
   | 'onUnmet'
   | 'onAlarm'
+  | 'onDailyCpu'
+  | 'cpuReadings'
   | 'onGone'
   | 'onChange'
   | 'onForeign'
@@ -72,6 +75,7 @@ export class Realm {
   readonly waiters = new Waiters();
   readonly doors: Doors;
   readonly cron: VassalCron;
+  readonly cpuJournal: CpuJournal;
   /** By name; a vassal has an entry as long as it has a file. */
   readonly entries = new Map<string, Entry>();
   readonly vassals = new Map<string, Vassal>();
@@ -108,6 +112,7 @@ export class Realm {
       insideOf: (vassal) => this.surroundings.homeInside(vassal),
       program: host.program,
     });
+    this.cpuJournal = new CpuJournal(config.stateDirectory, (write) => this.writeDown(write));
     this.vassalHost = {
       ...host,
       runDirectory: join(config.runDirectory, 'vassals'),
@@ -136,7 +141,11 @@ export class Realm {
       connectorOf: (vassal) => this.network?.connectorOf(vassal) ?? null,
       applyLive: async (vassal) => this.network?.applyRules(vassal),
       onAlarm: ({ name }, alarm) => this.events.add(alarm.kind, alarmFields(name, alarm)),
-      onUnmet: ({ name }, message) => this.events.add('limit-unmet', { vassal: name, message }),
+      cpuReadings: this.cpuJournal,
+      onDailyCpu: (vassal, isSpent) =>
+        this.events.add('daily-cpu', { vassal: vassal.name, ...dailyCpuFields(isSpent) }),
+      onUnmet: ({ name }, { message, isMet }) =>
+        this.events.add(isMet ? 'limit-met' : 'limit-unmet', { vassal: name, message }),
       onGone: (name) => {
         this.network?.detach(name);
         this.doors.forget(name);
@@ -284,6 +293,13 @@ export class Realm {
     this.forgetIfGone(vassal.name);
     this.waiters.wake();
   }
+}
+
+function dailyCpuFields(isSpent: boolean) {
+  const message = isSpent
+    ? 'it has used its `daily-cpu`; until midnight it gets what others leave'
+    : 'it has its `daily-cpu` again';
+  return { message, active: isSpent };
 }
 
 function alarmFields(vassal: string, { kind, count, processes }: Alarm) {

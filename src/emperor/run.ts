@@ -3,7 +3,7 @@
  * on top by the caller (cli/run.ts), since imports go down only.
  */
 import { closeSync, openSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { EmperorError, messageOf } from '../base/errors.ts';
@@ -16,6 +16,7 @@ import { provideControllerMounts, provideMembershipMount } from '../cgroup/membe
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { loadSeccompFilter } from '../jail/seccomp.ts';
 import { flock } from '../linux/flock.ts';
+import { KSM_FAILURES, readKsm } from '../linux/ksm.ts';
 import { Poller } from '../linux/poller.ts';
 import { Administration } from './administration.ts';
 import { makeDirectories } from './directories.ts';
@@ -101,6 +102,8 @@ async function govern(options: RunOptions, scope: Scope): Promise<RunningEmperor
     launcher: () => launcher.client,
     startLimit: new Semaphore(config.startLimit ?? STARTS_PER_CORE * availableParallelism()),
     random: Math.random,
+    processors: cpus().length,
+    ksmFailure: () => KSM_FAILURES[readKsm().state],
     seccompFilter: loadSeccompFilter(),
     program: () => launcher.program,
   });

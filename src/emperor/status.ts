@@ -58,6 +58,7 @@ export function statusOf(source: StatusSource): VassalStatus {
     limits: config ? limitsOf(config) : {},
     usage: source.usage,
     home: source.home,
+    dailyCpu: dailyCpuOf(vassal),
     unmetLimits: vassal.unmet,
     alarms: vassal.alarms.map(({ atMs, ...alarm }) => ({ ...alarm, at: isoOf(atMs) })),
     network: source.network,
@@ -78,6 +79,17 @@ function limitsOf(config: VassalConfig): VassalStatus['limits'] {
 
 function isoOf(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+function dailyCpuOf({ dailyCpu }: Vassal): VassalStatus['dailyCpu'] {
+  if (!dailyCpu) return null;
+  const { budgetMs, usedMs, isSpent, renewedAtMs } = dailyCpu;
+  return {
+    budgetSeconds: budgetMs / 1000,
+    usedSeconds: usedMs / 1000,
+    isSpent,
+    renewedAt: isoOf(renewedAtMs),
+  };
 }
 
 function lastExitOf(vassal: Vassal): VassalStatus['lastExit'] {

@@ -84,6 +84,7 @@ export class SurroundingsMaker {
       network: this.#networkOf(config),
       hooks: config.execAsRoot,
       hookTimeoutMs: emperor.hookTimeoutMs,
+      ksm: config.ksm === true,
       seccompFilter: this.#seccompFilter,
     });
   }

@@ -99,6 +99,7 @@ const OPERANDS: Operands = {
     limit(TAG.LENGTH, step.soft),
     limit(TAG.COUNT, step.hard),
   ],
+  merge: none,
   drop: owner,
   seccomp: (step) => [[TAG.BYTES, step.filter]],
   tun: (step) => [target(step), [TAG.LENGTH, step.mtu], [TAG.COUNT, step.queuePackets]],

@@ -95,6 +95,7 @@ export type Step =
       readonly soft: number;
       readonly hard: number;
     }
+  | { readonly op: 'merge' }
   | { readonly op: 'drop'; readonly uid: number; readonly gid: number }
   | { readonly op: 'seccomp'; readonly filter: Uint8Array }
   | {
@@ -191,6 +192,8 @@ export interface JailSpec {
   readonly network: JailNetwork | null;
   readonly hooks: readonly string[];
   readonly hookTimeoutMs: number;
+  /** The kernel may keep memory once that it has in common with others. */
+  readonly ksm: boolean;
   readonly seccompFilter: Uint8Array;
 }
 
@@ -332,6 +335,7 @@ export function planJail(spec: JailSpec): JailPlan {
       ...(has('fs') ? [{ op: 'pivot' } as const] : []),
       { op: 'rlimit', resource: RLIMIT_CORE, soft: NO_CORE, hard: NO_CORE },
       { op: 'rlimit', resource: RLIMIT_NOFILE, soft: 1024, hard: 4096 },
+      ...(spec.ksm ? [{ op: 'merge' } as const] : []),
       { op: 'drop', uid: spec.uid, gid: spec.gid },
       { op: 'seccomp', filter: spec.seccompFilter },
     ],

@@ -219,6 +219,7 @@ const TELLINGS: Tellings = {
       EINVAL: () => 'the soft limit is above the hard one',
     },
   },
+  merge: { what: () => 'have equal memory kept once' },
   drop: {
     what: ({ uid, gid }) => `become user ${uid} and group ${gid}`,
     hints: { EPERM: noPrivilege, EAGAIN: () => "the user's process limit is reached" },

@@ -162,6 +162,7 @@ export const OP = {
   ADDRESS: 31, // ADDRESS GATEWAY ADDRESS6 GATEWAY6 if missing, FLAGS (see EXACT): tun up, read back
   JOIN: 32, // SOURCE cgroup.procs that init joins, and with it all that it starts: of a controller of cgroup v1
   IMAGE: 33, // SOURCE image, TARGET directory of the host that it is mounted on, UID GID: whose it is, once
+  MERGE: 34, // equal memory of all that is started may be kept once; nothing where the kernel cannot
 } as const;
 
 /** FLAGS of TMPFS, BIND and BIND_INSIDE: MOUNT_ATTR_* of mount_setattr(2). */

@@ -20,13 +20,15 @@ import type { SlotEntry, SlotExit, SlotNotice, Welcome } from '../jail/init-clie
 import type { JailPlan } from '../jail/plan.ts';
 import { errnoName } from '../linux/errno.ts';
 import { isListening } from '../linux/listening.ts';
-import { type Alarm, Alarms } from './alarms.ts';
+import type { Alarm } from './alarms.ts';
 import { CommandProcess, type MainLine } from './command-process.ts';
 import type { DaemonLine, DaemonProcess } from './daemon-process.ts';
 import { Daemons } from './daemons.ts';
+import type { DailyCpuUse } from './daily-cpu.ts';
 import { exitOf, type ProcessExit } from './exit.ts';
 import { type InnerHookOptions, InnerHooks } from './inner-hooks.ts';
 import { Jail, type JailHost, type Launch, removeRemains } from './jail.ts';
+import { KeptLimits, type KeptLimitsHost, type UnmetNews } from './kept-limits.ts';
 import { type Action, type LifecycleEvent, transition } from './lifecycle.ts';
 import { Readiness } from './readiness.ts';
 import { Retry, type RetryHost } from './retry.ts';
@@ -57,7 +59,7 @@ export interface Past {
   readonly isFinished: boolean;
 }
 
-export interface VassalHost extends JailHost, RetryHost {
+export interface VassalHost extends JailHost, RetryHost, KeptLimitsHost {
   readonly startLimit: Semaphore;
   /** For starts with hooks or with a home to be made, which may take their time: they delay only their like. */
   readonly hookedStartLimit: Semaphore;
@@ -95,8 +97,9 @@ export interface VassalHost extends JailHost, RetryHost {
   readonly applyLive: (config: VassalConfig) => Promise<void>;
   /** It has met one of its limits. */
   readonly onAlarm: (vassal: Vassal, alarm: Alarm) => void;
-  /** Limits that this machine does not keep. */
-  readonly onUnmet: (vassal: Vassal, message: string) => void;
+  /** It has used its `daily-cpu`, or has a new one. */
+  readonly onDailyCpu: (vassal: Vassal, isSpent: boolean) => void;
+  readonly onUnmet: (vassal: Vassal, news: UnmetNews) => void;
   readonly onChange: (vassal: Vassal, event: LifecycleEvent | 'applied' | 'ready') => void;
   /** What was started by others in its jail, and is theirs to acknowledge: of an adopted init, or ended now. */
   readonly onForeign: (vassal: Vassal, found: ForeignProcesses) => void;
@@ -136,7 +139,7 @@ export class Vassal {
   readonly #retry: Retry;
   readonly #readiness: Readiness;
   readonly #innerHooks: InnerHooks;
-  readonly #alarms: Alarms;
+  readonly #limits: KeptLimits;
   #state: VassalState = 'stopped';
   #wanted: Wanted | null = null;
   #applied: Applied | null;
@@ -168,9 +171,6 @@ export class Vassal {
   /** Monotonic milliseconds. */
   #thawedAt = Number.NEGATIVE_INFINITY;
 
-  #unmetLimits: readonly Unmet[] = [];
-  #unmetHome: readonly Unmet[] = [];
-
   /** How many wait for what it was told to do: their vassal goes before those that nobody waits for. */
   awaitedBy = 0;
   restarts = 0;
@@ -188,7 +188,11 @@ export class Vassal {
       this.#runPostApp();
     });
     this.#innerHooks = new InnerHooks(host.clock, host.random);
-    this.#alarms = new Alarms(name, host, (alarm) => host.onAlarm(this, alarm));
+    this.#limits = new KeptLimits(name, host, {
+      onAlarm: (alarm) => host.onAlarm(this, alarm),
+      onDailyCpu: (isSpent) => host.onDailyCpu(this, isSpent),
+      onUnmet: (news) => host.onUnmet(this, news),
+    });
     this.#applied = past.applied;
     this.#isHeld = past.isHeld;
     this.#heldSha256 = past.heldSha256;
@@ -222,11 +226,15 @@ export class Vassal {
   }
   /** The last of each kind. */
   get alarms(): readonly Alarm[] {
-    return [...this.#alarms.last.values()];
+    return [...this.#limits.alarms.last.values()];
   }
   /** Limits that are not kept. */
   get unmet(): readonly Unmet[] {
-    return [...this.#unmetLimits, ...this.#unmetHome];
+    return this.#limits.unmet;
+  }
+  /** Null without `daily-cpu`. */
+  get dailyCpu(): DailyCpuUse | null {
+    return this.#limits.dailyCpu;
   }
   get daemons(): readonly DaemonProcess[] {
     return this.#daemons.all;
@@ -325,7 +333,7 @@ export class Vassal {
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
     this.#isAnnounced = true;
     this.#take(jail);
-    if (applied) this.#limit(applied.config);
+    if (applied) this.#limits.apply(applied.config, jail.startedAtMs);
     if (applied) void this.#followHome(applied.config);
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
@@ -356,7 +364,7 @@ export class Vassal {
   /** Forgets the jail without ending it: the emperor leaves. */
   release(): void {
     this.#isReleased = true;
-    this.#alarms.stop();
+    this.#limits.stop();
     this.#retry.cancel();
     this.#daemons.lose();
     this.#nothingRuns();
@@ -517,7 +525,7 @@ export class Vassal {
   }
 
   async #makeJail(wanted: Wanted): Promise<void> {
-    const unmetHome = await this.#host.homes.prepare(wanted.config);
+    this.#limits.noteHome(await this.#host.homes.prepare(wanted.config));
     if (this.#isReleased || !this.#isIn('starting')) {
       throw new EmperorError('start-failed', 'it was ended meanwhile');
     }
@@ -526,13 +534,13 @@ export class Vassal {
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, {
       plan: (cgroups, runDirectory) => this.#host.planJail(applied, cgroups, runDirectory),
-      limits: applied.config,
-      onUnmet: (unmet) => this.#noteUnmet(unmet, unmetHome),
+      limits: this.#limits.first(applied.config),
+      onUnmet: (unmet) => this.#limits.note(unmet),
       connect: this.#host.connectorOf(applied.config),
     });
     this.#command.reset();
     this.#take(jail);
-    this.#alarms.follow(applied.config);
+    this.#limits.watch(applied.config, jail.startedAtMs);
     this.#note(applied);
   }
 
@@ -682,8 +690,8 @@ export class Vassal {
 
   #noteExit(exit: SlotExit): void {
     const ended = exitOf(exit.status);
-    this.#alarms.look();
-    const isOom = ended.reason === 'killed' && this.#alarms.hasJustKilled;
+    this.#limits.alarms.look();
+    const isOom = ended.reason === 'killed' && this.#limits.alarms.hasJustKilled;
     this.lastExit = { ...ended, ...(isOom ? { reason: 'oom' } : {}), atMs: exit.endedAtMs };
     this.#nothingRuns();
     if (this.#isEnding()) return;
@@ -727,7 +735,7 @@ export class Vassal {
 
   #jailDied(jail: Jail): void {
     if (this.#jail !== jail) return;
-    this.#alarms.stop();
+    this.#limits.stop();
     this.#jail = null;
     this.#hasRemains = true;
     this.#command.lose();
@@ -745,7 +753,7 @@ export class Vassal {
     if (!this.#isIn('stopping', 'reloading')) return;
     await this.#paced(() => this.#endJail());
     if (this.#isReleased) return;
-    this.#alarms.stop();
+    this.#limits.stop();
     this.#jail = null;
     this.#hasRemains = false;
     this.#command.lose();
@@ -831,33 +839,16 @@ export class Vassal {
   }
 
   async #applyOutside(config: VassalConfig): Promise<void> {
-    this.#limit(config);
+    if (this.#jail) this.#limits.apply(config, this.#jail.startedAtMs);
     await this.#followHome(config);
     await this.#host.applyLive(config);
-  }
-
-  #limit(config: VassalConfig): void {
-    this.#noteUnmet(this.#host.controllers.apply(this.name, config), this.#unmetHome);
-    this.#alarms.follow(config);
   }
 
   async #followHome(config: VassalConfig): Promise<void> {
     const jail = this.#jail;
     if (!jail) return;
     const unmet = await this.#host.homes.follow(config, jail.pid);
-    if (this.#jail === jail) this.#noteUnmet(this.#unmetLimits, unmet);
-  }
-
-  #noteUnmet(limits: readonly Unmet[], home: readonly Unmet[]): void {
-    const before = this.unmet;
-    this.#unmetLimits = limits;
-    this.#unmetHome = home;
-    for (const { key, reason } of this.unmet) {
-      if (before.some((one) => one.key === key && one.reason === reason)) continue;
-      const message = `\`${key}\` is not kept: ${reason}`;
-      this.#host.log.warn({ vassal: this.name, key }, message);
-      this.#host.onUnmet(this, message);
-    }
+    if (this.#jail === jail) this.#limits.noteHome(unmet);
   }
 
   /** An adopted init without a record may run just what is wanted. */

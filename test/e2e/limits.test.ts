@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { controllersOfMachine } from '../support/cgroup-tree.ts';
+import { KSM_FAILURES, readKsm } from '../../src/linux/ksm.ts';
+import { controllersOfMachine, mountOf } from '../support/cgroup-tree.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
 
 let emperor: TestEmperor;
@@ -44,6 +45,20 @@ const SHOWN = IS_V1
       cpuMax: 'cpu.max',
       cpu: 'cpu.stat',
     };
+/** What weights 100 and 1 are. */
+const [USUAL_WEIGHT, LEAST_WEIGHT] = IS_V1 ? [1024, 10] : [100, 1];
+
+function weightOf(name: string): number {
+  const mount = controllersOfMachine().get('cpu') ?? mountOf().path;
+  const file = join(mount, emperor.cgroupParent, name, IS_V1 ? 'cpu.shares' : 'cpu.weight');
+  return Number(readFileSync(file, 'utf8'));
+}
+
+/** Newer kernels say in it whether equal pages of a process may be kept once. */
+function ksmStatOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/ksm_stat`, 'utf8');
+}
+
 /** An emperor may be set up to be killed last, or first. */
 const EMPERORS_OOM_SCORE = 50;
 let emperorsScore: number;
@@ -152,6 +167,50 @@ describe('a vassal', () => {
     expect(status('plain').limits).toEqual({});
   });
 
+  test('that has used its `daily-cpu` gets what others leave until midnight, also under the next emperor', async () => {
+    emperor.apply('spender', vassal(COUNTING, 'daily-cpu = 1s\ncpu-weight = 200\n'));
+    const { pid } = status('spender');
+    await until('it has used it', () => status('spender').dailyCpu?.isSpent === true);
+    expect(weightOf('spender')).toBe(LEAST_WEIGHT);
+    expect(status('spender').dailyCpu?.usedSeconds).toBeGreaterThanOrEqual(1);
+    expect(emperor.cli('status', 'spender').stdout).toMatch(
+      /daily cpu +\d+s of 1s, in the tarpit until \d{4}-/,
+    );
+    expect(emperor.cli('events').stdout).toMatch(/spender +daily-cpu +it has used its/);
+    await emperor.signal('SIGKILL');
+    await emperor.start();
+    expect(status('spender')).toMatchObject({ pid, dailyCpu: { isSpent: true } });
+    expect(weightOf('spender')).toBe(LEAST_WEIGHT);
+    expect(emperor.cli('events').stdout).not.toMatch(/spender +daily-cpu/);
+    emperor.cli('restart', 'spender');
+    expect(weightOf('spender')).toBe(LEAST_WEIGHT);
+    const again = status('spender');
+    expect(again.dailyCpu).toMatchObject({ isSpent: true });
+    expect(again.dailyCpu?.usedSeconds).toBeGreaterThanOrEqual(1);
+    emperor.apply('spender', vassal(COUNTING, 'daily-cpu = 10h\ncpu-weight = 200\n'));
+    expect(status('spender')).toMatchObject({ pid: again.pid, dailyCpu: { isSpent: false } });
+    expect(weightOf('spender')).toBe(2 * USUAL_WEIGHT);
+    emperor.remove('spender');
+    emperor.wait('spender', 'gone');
+  });
+
+  test('has its memory kept once with `ksm`, where the kernel does so; elsewhere it runs and says why not', () => {
+    emperor.apply('merged', vassal(IDLE, 'ksm = true\n'));
+    emperor.apply('apart', vassal(IDLE));
+    const isMerged = (name: string) =>
+      /^ksm_merge_any: yes$/m.test(ksmStatOf(status(name).processes[0]?.pid ?? 0));
+    const { state } = readKsm();
+    if (state === 'on' || state === 'off') {
+      expect(['merged', 'apart'].map(isMerged)).toEqual([true, false]);
+    }
+    const told = KSM_FAILURES[state];
+    expect(status('merged')).toMatchObject({
+      state: 'running',
+      unmetLimits: told === null ? [] : [{ key: 'ksm', reason: told }],
+    });
+    expect(status('apart').unmetLimits).toEqual([]);
+  });
+
   test('leaves init the last to be killed for memory, whatever score the emperor has', () => {
     emperor.apply('scores', vassal(IDLE));
     const { pid, processes } = status('scores');
@@ -176,8 +235,15 @@ describe('a vassal', () => {
     await until('it is full', isFull);
     emperor.apply('shrunk', vassal(fill, 'memory-max = 16M\n'));
     const told = [{ key: 'memory-max', reason: 'it uses more than that already' }];
-    if (IS_V1) expect(status('shrunk')).toMatchObject({ restarts: 0, unmetLimits: told });
-    else await until('it was killed in', () => status('shrunk').alarms.length > 0);
+    if (IS_V1) {
+      expect(status('shrunk')).toMatchObject({ restarts: 0, unmetLimits: told });
+      // It is tried again until it can be kept.
+      emperor.cli('exec', 'shrunk', '--', 'rm', '/dev/shm/40M');
+      await until('it is kept', () => status('shrunk').unmetLimits.length === 0);
+      expect(emperor.cli('events').stdout).toMatch(/shrunk +limit-met +`memory-max` is kept now/);
+      const limit = emperor.cli('exec', 'shrunk', '--', 'cat', join(SHOWN_AT, SHOWN.memoryMax));
+      expect(limit.stdout).toBe(`${16 << 20}\n`);
+    } else await until('it was killed in', () => status('shrunk').alarms.length > 0);
     emperor.remove('shrunk');
     emperor.wait('shrunk', 'gone');
   });

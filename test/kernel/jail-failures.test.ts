@@ -40,7 +40,7 @@ const BREAK: Partial<Record<OpName, (step: Step) => Step>> = {
   drop: () => ({ op: 'drop', uid: 0xffff_ffff, gid: 0xffff_ffff }),
 };
 const CANNOT_FAIL: readonly OpName[] = [
-  ...(['private', 'loopback', 'sweep', 'gate', 'pivot'] as const),
+  ...(['private', 'loopback', 'sweep', 'gate', 'pivot', 'merge'] as const),
 ];
 
 const NETWORK: JailNetwork = {
@@ -62,6 +62,7 @@ const failure = (plan: JailPlan) => failureOf(w, plan);
 const fullPlan = () =>
   w.plan(freshName(), {
     hooks: ['true', 'sleep 1000 & true'],
+    ksm: true,
     network: NETWORK,
     binds: [{ source: w.paths.homes, target: '/srv', readOnly: true }],
   });

@@ -28,7 +28,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['sched_setaffinity_init', 'sched_setscheduler_init', 'sched_setparam_init'],
     ...['sched_setattr_init', 'move_pages_init', 'migrate_pages_init'],
     ...['process_vm_readv_init', 'process_vm_writev_init', 'pidfd_open_init', 'ptrace_init'],
-    ...['kcmp_first', 'kcmp_second', 'process_madvise', 'pidfd_getfd'],
+    ...['kcmp_first', 'kcmp_second', 'process_madvise', 'pidfd_getfd', 'prctl_merge'],
   ],
   ENOSYS: [
     ...['clone3', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
@@ -42,6 +42,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
     ...['socket_udplite', 'socket_udplite_high', 'socket_dccp'],
   ],
+  EINVAL: ['madvise_mergeable'],
   ok: ['setrlimit_core', 'prlimit_core', 'prlimit_core_high'],
   [KILLED]: ['x32_getpid', 'i386_getpid'],
 };
@@ -57,7 +58,7 @@ const ALLOWED = [
     'setpriority_self',
     'setpriority_own_group',
   ],
-  ...['prlimit_core_read', 'setrlimit_files'],
+  ...['prlimit_core_read', 'setrlimit_files', 'prctl_name', 'madvise_free'],
   ...['ioprio_self', 'sched_setaffinity_self', 'pidfd_open_other', 'ptrace_other', 'getpid'],
 ];
 

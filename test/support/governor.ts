@@ -38,6 +38,7 @@ export function vassalStatus(name: string, changes: Partial<VassalStatus> = {}):
     daemons: [],
     crontab: null,
     limits: {},
+    dailyCpu: null,
     unmetLimits: [],
     alarms: [],
     home: null,
@@ -101,6 +102,7 @@ export function emperorStats(changes: Partial<EmperorStats> = {}): EmperorStats 
     counters: {},
     diagnostics: [],
     conditions: [],
+    ksm: { state: 'off', savedBytes: 0 },
     ...changes,
   };
 }

@@ -55,4 +55,5 @@ export const ONE_OF_EACH: readonly Step[] = [
     uid: 200000,
     gid: 200000,
   },
+  { op: 'merge' },
 ];

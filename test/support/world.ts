@@ -273,6 +273,7 @@ function specOf(
     network: null,
     hooks: [],
     hookTimeoutMs: 10_000,
+    ksm: false,
     seccompFilter: loadSeccompFilter(),
   };
 }

@@ -40,6 +40,9 @@ export function renderStats(stats: EmperorStats, nowMs: number): string {
     ],
     ['launcher', launcher.pid === null ? 'none' : `pid ${launcher.pid}`],
     ...(stats.router ? [['router', routerText(stats.router)] as const] : []),
+    ...(stats.ksm.state === 'on'
+      ? [['ksm', `saves ${formatBytes(stats.ksm.savedBytes)}`] as const]
+      : []),
     ['emperor.ini', stats.ini],
     ['run-dir', stats.runDir],
     ['state-dir', stats.stateDir],

@@ -4,7 +4,7 @@ import { parseSizeBytes } from '../../base/units.ts';
 import type { IoMax, Limit } from '../../cgroup/limits.ts';
 import { type Kind, plainKind, unlike } from './kind.ts';
 import type { Bounds } from './numbers.ts';
-import { integer, size } from './numbers.ts';
+import { duration, integer, size } from './numbers.ts';
 
 /** Kind of a number, or `max` for none. */
 function orMax(kind: Kind<number>, name: string): Kind<Limit> {
@@ -27,6 +27,9 @@ function orMax(kind: Kind<number>, name: string): Kind<Limit> {
 export const sizeLimit = (bounds: Bounds): Kind<Limit> => orMax(size(bounds), 'size');
 
 export const countLimit = (bounds: Bounds): Kind<Limit> => orMax(integer(bounds), 'number');
+
+/** Milliseconds. */
+export const timeLimit = (bounds: Bounds): Kind<Limit> => orMax(duration(bounds), 'duration');
 
 /** Of processor time; its value is in processors: 1.5 for `150%` and for `1.5`. */
 export const cpuShare: Kind<Limit> = orMax(

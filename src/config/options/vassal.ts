@@ -8,12 +8,21 @@ import { cronLine, cronWithOptions } from '../kinds/cron.ts';
 import { attachedDaemon, smartDaemon, tunedDaemon } from '../kinds/daemons.ts';
 import { vassalDevice } from '../kinds/devices.ts';
 import { deviceRule } from '../kinds/firewall.ts';
-import { countLimit, cpuShare, ioMax, sizeLimit } from '../kinds/limits.ts';
+import { countLimit, cpuShare, ioMax, sizeLimit, timeLimit } from '../kinds/limits.ts';
 import { nameServers } from '../kinds/lists.ts';
 import { duration, integer, MAX_ID, signal, size } from '../kinds/numbers.ts';
 import { type Bind, bind, hostPath, innerPath, innerProgram } from '../kinds/paths.ts';
 import { ready } from '../kinds/ready.ts';
-import { account, choice, type EnvPair, envPair, hostname, name, text } from '../kinds/text.ts';
+import {
+  account,
+  boolean,
+  choice,
+  type EnvPair,
+  envPair,
+  hostname,
+  name,
+  text,
+} from '../kinds/text.ts';
 import { commandWords } from '../kinds/words.ts';
 import type { FieldsOf, Option, VassalReload } from './option.ts';
 
@@ -21,6 +30,8 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const TIB = 1024 * 1024 * MIB;
 const HOUR_MS = 3_600_000;
+/** A day of 8192 processors, the most that the kernel can have. */
+const MAX_DAILY_CPU_MS = 8192 * 24 * HOUR_MS;
 /** What the kernel can number. */
 const MAX_PIDS = 4_194_304;
 
@@ -291,6 +302,18 @@ export const VASSAL_OPTIONS = {
     trust: 'operator',
     many: false,
   },
+  dailyCpuMs: {
+    name: 'daily-cpu',
+    kind: timeLimit({ min: 1000, max: MAX_DAILY_CPU_MS }),
+    default: null,
+    otherwise: 'none',
+    summary:
+      'How much processor time it may use from midnight to midnight, by the clock of the machine; with more it gets only what others leave until the next.',
+    example: '2h',
+    reload: 'live',
+    trust: 'operator',
+    many: false,
+  },
   pidsMax: {
     name: 'pids-max',
     kind: countLimit({ min: 1, max: MAX_PIDS }),
@@ -325,6 +348,18 @@ export const VASSAL_OPTIONS = {
     trust: 'operator',
     many: true,
     identify: ({ device }: IoMax) => device,
+  },
+  ksm: {
+    name: 'ksm',
+    kind: boolean,
+    default: null,
+    otherwise: '`false`',
+    summary:
+      'Whether the kernel keeps memory once that is the same in this vassal and in others with `ksm`, who can find out that it is; needs Linux 6.7, and 1 in /sys/kernel/mm/ksm/run.',
+    example: 'true',
+    reload: 'jail',
+    trust: 'operator',
+    many: false,
   },
   execPreJail: {
     name: 'exec-pre-jail',

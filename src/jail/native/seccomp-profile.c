@@ -47,6 +47,11 @@
 #define IOPRIO_GROUP 2
 #define IOPRIO_USER 3
 
+/* linux/prctl.h, since Linux 6.4. */
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+
 #define MAX_CALLS 1024
 
 /* Programs fall back on older calls when the kernel says ENOSYS, not when it says EPERM. */
@@ -314,8 +319,18 @@ static void keep_core_limit(void)
     add(SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2, set_or_get);
 }
 
+/* Who has a page in common with another can measure it: that is the operator's choice (`ksm`). */
+static void refuse_merging(void)
+{
+    refuse_if(SCMP_SYS(prctl), INT_IS(0, PR_SET_MEMORY_MERGE));
+    /* As a kernel without it says. */
+    const struct scmp_arg_cmp mergeable = INT_IS(2, MADV_MERGEABLE);
+    add(SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(madvise), 1, &mergeable);
+}
+
 static void refuse_by_arguments(void)
 {
+    refuse_merging();
     keep_core_limit();
     refuse_clone_of_namespaces();
     refuse_terminal_injection();

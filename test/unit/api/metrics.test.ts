@@ -29,6 +29,21 @@ test('a vassal that does not run is down, and its restarts count on', () => {
   expect(text).toMatch(/^emperor_vassal_restarts_total\{vassal="shop"\} 7$/m);
 });
 
+test('a budget of the day and merged memory have figures where there are such', () => {
+  const dailyCpu = { budgetSeconds: 60, usedSeconds: 61.5, isSpent: true, renewedAt: '' };
+  const text = renderMetrics(emperorStats({ ksm: { state: 'on', savedBytes: 8192 } }), [
+    vassalStatus('blog', { dailyCpu }),
+    vassalStatus('shop'),
+  ]);
+  const about = text.split('\n').filter((line) => /^emperor_(ksm|vassal_daily)/.test(line));
+  expect(about).toEqual([
+    'emperor_ksm_saved_bytes 8192',
+    'emperor_vassal_daily_cpu_seconds{vassal="blog"} 61.5',
+    'emperor_vassal_daily_cpu_spent{vassal="blog"} 1',
+  ]);
+  expect(renderMetrics(emperorStats(), [])).not.toContain('ksm');
+});
+
 test('the network tells of the router, of each rule, and of each vassal what it moved and what was dropped', () => {
   const traffic = trafficOfBytes(2048, 1024, { spoofed: 3 });
   const [blog] = networkStatus().vassals;

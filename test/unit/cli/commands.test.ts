@@ -114,6 +114,18 @@ describe('status', () => {
   });
 });
 
+test('status tells how much of the day is used, and until when a vassal that has used all is in the tarpit', () => {
+  const budget = { budgetSeconds: 7200, renewedAt: '2026-01-03T00:00:00.000Z' };
+  const textOf = (usedSeconds: number, isSpent: boolean) => {
+    const dailyCpu = { ...budget, usedSeconds, isSpent };
+    return renderStatus(vassalStatus('blog', { dailyCpu }), { nowMs: NOW });
+  };
+  expect(textOf(4320, false)).toMatch(/^ {2}daily cpu {3}1h12m of 2h00m$/m);
+  expect(textOf(7260, true)).toMatch(
+    /^ {2}daily cpu {3}2h01m of 2h00m, in the tarpit until 2026-01-03T00:00:00\.000Z$/m,
+  );
+});
+
 test('status names the daemons that do not run, and why', () => {
   const daemon = { failures: 2, nextAttemptAt: null };
   const daemons = [
@@ -266,6 +278,13 @@ test('stats shows conditions that an operator should know', () => {
   const text = renderStats(emperorStats({ conditions: ['held for 30 s'] }), NOW);
   expect(text).toMatch(/^condition {4}held for 30 s$/m);
   expect(text).toMatch(/^vassals {6}none$/m);
+});
+
+test('stats shows what merging of memory saves, where it is on', () => {
+  const textOf = (state: 'on' | 'off') =>
+    renderStats(emperorStats({ ksm: { state, savedBytes: 3 << 20 } }), NOW);
+  expect(textOf('on')).toMatch(/^ksm {10}saves 3\.0M$/m);
+  expect(textOf('off')).not.toContain('ksm');
 });
 
 test('distro verify tells every problem with its fix, and the verdict', () => {

@@ -55,9 +55,11 @@ describe('a vassal file', () => {
       memorySwapMax: null,
       cpuMax: null,
       cpuWeight: null,
+      dailyCpuMs: null,
       pidsMax: null,
       ioWeight: null,
       ioMax: [],
+      ksm: null,
       execPreJail: [],
       execPostApp: [],
       execAsRoot: [],
@@ -108,6 +110,8 @@ memory-high = 400M
 memory-swap-max = max
 cpu-max = 150%
 cpu-weight = 200
+daily-cpu = 2h
+ksm = true
 pids-max = 100
 io-weight = 50
 io-max = 8:0 rbps=1M
@@ -165,6 +169,8 @@ ${ROUTER}[class small]
       memorySwapMax: 'max',
       cpuMax: 1.5,
       cpuWeight: 200,
+      dailyCpuMs: 7_200_000,
+      ksm: true,
       pidsMax: 100,
       ioWeight: 50,
       ioMax: [{ device: '8:0', rbps: 2 ** 20 }],

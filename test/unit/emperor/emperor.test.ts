@@ -90,6 +90,8 @@ beforeEach(() => {
     launcher: () => ({ list: async () => inits }) as unknown as ReturnType<RealmHost['launcher']>,
     startLimit: new Semaphore(1),
     random: Math.random,
+    processors: 2,
+    ksmFailure: () => null,
     seccompFilter: new Uint8Array(),
     program: () => 'emperor-init',
   });

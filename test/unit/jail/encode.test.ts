@@ -26,6 +26,7 @@ describe('stepFields()', () => {
       lock: ['SOURCE'],
       cgroup: ['SOURCE', 'TARGET', 'UID', 'GID'],
       join: ['SOURCE'],
+      merge: [],
       log: ['SOURCE', 'UID', 'GID', 'LENGTH', 'COUNT'],
       listen: ['SOURCE'],
       private: [],

@@ -38,6 +38,7 @@ const SPEC: JailSpec = {
   network: null,
   hooks: ['hostname foobar'],
   hookTimeoutMs: 30_000,
+  ksm: false,
   seccompFilter: new Uint8Array(8),
   homeImage: null,
 };
