@@ -3,7 +3,7 @@ import ctypes
 import os
 import struct
 
-from attack import call, theme
+from attack import call, read, theme
 
 cannot = theme('Limits and priorities')
 SOMEBODYS_RIGHT = 'CAP_SYS_RESOURCE, by which it would be possible, is not to be had on every machine'
@@ -17,12 +17,28 @@ def raise_limit(resource, value):
     return lambda: call('setrlimit', resource, ctypes.create_string_buffer(struct.pack('2Q', value, value), 16))
 
 
+def core_limit():
+    return [line for line in read('/proc/self/limits').split(b'\n') if line.startswith(b'Max core')]
+
+
+def change_core_limit(value):
+    """Whoever asks is told that it was done."""
+
+    def attack():
+        before = core_limit()
+        raise_limit(4, value)()
+        return core_limit() != before
+
+    return attack
+
+
 def write_own(name, text):
     return lambda: os.write(os.open(f'/proc/self/{name}', os.O_WRONLY), text)
 
 
 cannot('have more descriptors than it was given', 'S09 R04', 'EPERM', raise_limit(7, 8192), without='limits')
-cannot('have memory dumped where the host looks for it', 'S09 F35', 'EPERM', raise_limit(4, 1 << 20), without='limits')
+cannot('have memory dumped where the host looks for it', 'S09 F35', 'nothing', change_core_limit(1 << 20), without='filter limits')
+cannot('have a program of the host work on a crash, by the limit of dumps', 'S09 F35', 'nothing', change_core_limit(0), without='filter')
 cannot('be killed later than others where memory ends', 'S10', 'EACCES', write_own('oom_score_adj', b'-1'), because=SOMEBODYS_RIGHT)
 cannot('be never killed where memory ends', 'S10', 'EACCES', write_own('oom_score_adj', b'-1000'), because=SOMEBODYS_RIGHT)
 cannot('run before others by its nice value', 'M12', 'EACCES', lambda: call('setpriority', 0, 0, -5), without='capabilities')
