@@ -12,6 +12,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           maxWorkers: '100%',
+          // Files share a process and its modules, which halves the cpu; what a test changes of either, it puts back.
+          isolate: false,
           // Properties take ten seconds and more where others use the machine, too.
           testTimeout: patienceMs(60_000),
         },

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { systemClock } from '../../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { Scope } from '../../../src/base/scope.ts';
 import { Semaphore } from '../../../src/base/semaphore.ts';
@@ -82,7 +82,7 @@ beforeEach(() => {
     diagnostics: [],
   };
   realm = new Realm(settings, {
-    clock: systemClock,
+    clock: clockUntilClosed(),
     log: silentLog,
     poller: { watch: () => () => {} } as unknown as RealmHost['poller'],
     membership: { names: () => [], isFrozen: () => false } as unknown as RealmHost['membership'],
@@ -105,6 +105,19 @@ beforeEach(() => {
   );
 });
 afterEach(() => scope.close());
+
+/** The inits are of this process: what would end one that is late must not outlive its test. */
+function clockUntilClosed(): Clock {
+  const timers = scope.add([] as (() => void)[], (all) => {
+    for (const cancel of all) cancel();
+  });
+  const after: Clock['after'] = (delayMs, callback) => {
+    const cancel = systemClock.after(delayMs, callback);
+    timers.push(cancel);
+    return cancel;
+  };
+  return { ...systemClock, after };
+}
 
 function include(path: string): IncludeResult {
   const text = includes.get(path);
