@@ -86,7 +86,7 @@ async function makeControl(
   jails.push(jail);
   const env = [`HOME=${home.inside}`, 'CANARY=canary-of-a-neighbour', 'PATH=/usr/bin'];
   let target = 1;
-  if (without.includes('namespaces')) {
+  if (without.includes('namespaces') || without.includes('init')) {
     const program = `${home.inside}/attempts/victim.py`;
     const victim = victimCommand(home.inside, { program, name: 'canary-of-a-neighbour' });
     await jail.start(victim, { env });

@@ -9,21 +9,22 @@ import struct
 from attack import call, done, opened, target, theme
 
 cannot = theme('PID 1')
-OTHER = 'init namespaces'
+OTHER = 'init'
 
 
 for name in ('environ', 'maps', 'auxv', 'mem', 'io', 'syscall', 'stack', 'pagemap'):
-    cannot(f'open /proc/1/{name}', 'P05 M7', 'EACCES|EPERM', lambda name=name: opened(f'/proc/{target()}/{name}')(), without=OTHER,
-           control='succeeded|EACCES' if name in ('stack', 'io', 'syscall') else 'succeeded')
+    cannot(f'open /proc/1/{name}', 'P05 M7', 'EACCES|EPERM', lambda name=name: opened(f'/proc/{target()}/{name}')(), without=OTHER)
 for name in ('fd', 'map_files', 'task/1/fd'):
     cannot(f'list /proc/1/{name}', 'P05 P06', 'EACCES',
            lambda name=name: os.listdir(f'/proc/{target()}/{name.replace("1", str(target()))}'), without=OTHER)
 for name in ('root', 'cwd', 'exe', 'ns/mnt', 'ns/net'):
     cannot(f'follow /proc/1/{name}', 'P05 F03 M26', 'EACCES', lambda name=name: os.stat(f'/proc/{target()}/{name}'),
            without=OTHER)
-for name in ('oom_score_adj', 'comm', 'clear_refs', 'coredump_filter', 'autogroup'):
-    cannot(f'write to /proc/1/{name}', 'F09', 'EACCES|ENOENT', lambda name=name: opened(f'/proc/{target()}/{name}', os.O_WRONLY)(),
-           without=OTHER, control='succeeded|ENOENT')
+for name in ('oom_score_adj', 'comm', 'clear_refs', 'coredump_filter'):
+    cannot(f'write to /proc/1/{name}', 'F09', 'EACCES', lambda name=name: opened(f'/proc/{target()}/{name}', os.O_WRONLY)(),
+           without=OTHER)
+cannot('write to /proc/1/autogroup', 'F09', 'EACCES|ENOENT', lambda: opened(f'/proc/{target()}/autogroup', os.O_WRONLY)(),
+       without=OTHER, control='succeeded|ENOENT')
 cannot('read or overwrite the program of PID 1 (CVE-2019-5736)', 'F17', 'EACCES', lambda: opened(f'/proc/{target()}/exe')(),
        without=OTHER)
 
@@ -55,7 +56,7 @@ def of_init(what, ids, attack, control='succeeded', without='filter'):
     cannot(what, ids, 'EPERM', attack, without=without, control=control)
 
 
-cannot('trace PID 1', 'S03 M7', 'EPERM', lambda: call('ptrace', PTRACE_SEIZE, target(), 0, 0), without='filter init namespaces')
+cannot('trace PID 1', 'S03 M7', 'EPERM', lambda: call('ptrace', PTRACE_SEIZE, target(), 0, 0), without='filter init')
 
 
 def memory_of(name):
@@ -67,7 +68,7 @@ def memory_of(name):
 
 
 for what, name in (('read the memory of PID 1', 'process_vm_readv'), ('write to the memory of PID 1', 'process_vm_writev')):
-    cannot(what, 'S03 M7', 'EPERM', lambda name=name: memory_of(name), without='filter init namespaces', control='EFAULT')
+    cannot(what, 'S03 M7', 'EPERM', lambda name=name: memory_of(name), without='filter init', control='EFAULT')
 of_init('hold PID 1 by a pidfd', 'S03', done('pidfd_open', 1, 0))
 of_init('take a descriptor out of a process by pidfd_getfd', 'S03',
         lambda: call('pidfd_getfd', call('pidfd_open', os.getpid(), 0), 0, 0))

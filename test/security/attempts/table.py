@@ -22,7 +22,10 @@ def part_of(theme, rows):
 def way_of(row):
     if row.because:
         return f'no control: {row.because}'
-    return '; '.join(PROTECTIONS[word] for word in row.without)
+    ways = '; '.join(PROTECTIONS[word] for word in row.without)
+    # Its control may end as the attempt does.
+    is_everywhere = not set(row.control) & set(row.answer)
+    return ways if is_everywhere else f'{ways}; shown where the kernel has it'
 
 
 def escaped(text):
