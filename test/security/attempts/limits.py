@@ -4,7 +4,7 @@ import os
 import resource
 import struct
 
-from attack import call, theme
+from attack import call, read, theme
 
 cannot = theme('Limits and priorities')
 SOMEBODYS_RIGHT = 'CAP_SYS_RESOURCE, by which it would be possible, is not to be had on every machine'
@@ -24,13 +24,20 @@ def write_own(name, text):
 cannot('have more descriptors than it was given', 'S09 R04', 'EPERM', raise_limit(resource.RLIMIT_NOFILE, 8192), without='limits')
 
 
-def dumps():
-    """Whether it is told that it was done or not."""
-    raise_limit(resource.RLIMIT_CORE, 1 << 20)()
-    return resource.getrlimit(resource.RLIMIT_CORE)[0] == 1 << 20
+def limit_of_cores(value):
+    """Sets it, and tells whether it is that now: the answer may be a lie."""
+
+    def sets():
+        raise_limit(resource.RLIMIT_CORE, value)()
+        return resource.getrlimit(resource.RLIMIT_CORE)[0] == value
+
+    return sets
 
 
-cannot('have memory dumped to files', 'S09 F35', 'EPERM|nothing', dumps, without='filter limits')
+cannot('have memory dumped to files', 'S09 F35', 'nothing', limit_of_cores(1 << 20), without='filter limits')
+cannot("have the host's root work on its crashes, by a limit of 0", 'F35', 'nothing', limit_of_cores(0), without='filter')
+cannot('begin as little in danger as its init where memory ends', 'S10', 'nothing',
+       lambda: int(read('/proc/self/oom_score_adj')) < 200, without='fresh', prepare=write_own('oom_score_adj', b'0'))
 cannot('be killed later than others where memory ends', 'S10', 'EACCES', write_own('oom_score_adj', b'-1'), because=SOMEBODYS_RIGHT)
 cannot('be never killed where memory ends', 'S10', 'EACCES', write_own('oom_score_adj', b'-1000'), because=SOMEBODYS_RIGHT)
 cannot('run before others by its nice value', 'M12', 'EACCES', lambda: call('setpriority', 0, 0, -5), without='capabilities')

@@ -1,9 +1,10 @@
 """What a neighbour has, and what the host has: files, queues, memory, sockets. victim.py is who has them."""
+import ctypes
+import mmap
 import os
 import socket
-import struct
 
-from attack import WORLD, call, opened, theme
+from attack import WORLD, call, done, opened, theme
 
 cannot = theme('Neighbours and the host')
 THEIRS = {'without': 'namespaces'}
@@ -85,3 +86,16 @@ cannot('find a terminal that is not its own', 'M30', 'nothing', lambda: of_other
 cannot('see a process of anybody else', 'P04 M7', 'nothing', lambda: of_others('/proc'), without='pids')
 cannot("read what was said to the emperor, the host's log or another's", 'M8', 'ENOENT|EACCES',
        any_of(lambda: WORLD['logs'], lambda path: os.close(os.open(path, os.O_RDONLY))), **THEIRS)
+
+
+def mergeable():
+    """Pages that are the same somewhere else become one (KSM), and a write tells by its time that they were."""
+    pages = mmap.mmap(-1, 4096)
+    call('madvise', ctypes.addressof(ctypes.c_char.from_buffer(pages)), 4096, MADV_MERGEABLE)
+
+
+MADV_MERGEABLE, PR_SET_MEMORY_MERGE = 12, 67
+cannot('learn what is in the memory of others by having its own merged with it (madvise)', 'M83 M13', 'EINVAL', mergeable,
+       without='filter', control='succeeded|EINVAL')
+cannot('have all of its memory merged with that of others (prctl)', 'M83 M13', 'EPERM', done('prctl', PR_SET_MEMORY_MERGE, 1, 0, 0, 0),
+       because='the kernel wants CAP_SYS_RESOURCE besides, which is not to be had on every machine')
