@@ -4,10 +4,12 @@
  * killed is removed by the next one.
  */
 import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { runTool } from '../network/run-tool.ts';
 
 const PREFIX = '.purged-';
+/** A home may hold millions of files. */
+const PATIENCE = { timeoutMs: 24 * 3_600_000 };
 
 /** Takes the paths that exist out of the way; returns where they are now. */
 export function setAside(paths: readonly string[]): readonly string[] {
@@ -38,6 +40,11 @@ export function findAside(directories: readonly string[]): readonly string[] {
     );
 }
 
+/**
+ * By rm(1), which holds on to each directory that it is in: a user of the host with that uid may have one of them open
+ * from before, and swaps what is in it for links, which Node would follow. What is mounted in there stays.
+ */
 export async function removeAside(paths: readonly string[]): Promise<void> {
-  for (const path of paths) await rm(path, { recursive: true, force: true });
+  if (paths.length === 0) return;
+  await runTool(['rm', '-rf', '--one-file-system', '--', ...paths], '', PATIENCE);
 }

@@ -26,7 +26,7 @@
 /* Opens a path of the new root as O_PATH; symlinks anywhere in it are refused with ELOOP. */
 static int open_inside(const char *path) {
   while (*path == '/') path++;
-  return sys_openat2(self.root_fd, *path ? path : ".", O_PATH | O_CLOEXEC | O_NOFOLLOW,
+  return sys_openat2(self.root_fd, *path ? path : ".", O_PATH | O_CLOEXEC,
                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
