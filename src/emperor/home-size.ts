@@ -78,3 +78,13 @@ export function usageOf(figures: FileSystemFigures): HomeUsage {
     inodesMax: files,
   };
 }
+
+/** Where the superblock of ext4 is, and as much of it as is read (Documentation/filesystems/ext4/super.rst). */
+export const SUPERBLOCK = { offset: 1024, bytes: 64 } as const;
+const STATE_AT = 0x3a;
+const ERRORS_DETECTED = 2;
+
+/** Tells whether the kernel has noted errors in a file system that no check has mended since. */
+export function hasErrors(superblock: Buffer): boolean {
+  return (superblock.readUInt16LE(STATE_AT) & ERRORS_DETECTED) !== 0;
+}

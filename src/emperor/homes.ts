@@ -16,6 +16,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, isErrno, isSystemError, messageOf } from '../base/errors.ts';
 import type { Unmet } from '../cgroup/controllers.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
@@ -23,9 +24,18 @@ import { effectiveCapabilities, missingCapabilities } from '../linux/capabilitie
 import { isBeingWritten } from '../linux/lease.ts';
 import { runTool } from '../network/run-tool.ts';
 import { lackForImages } from './home-needs.ts';
-import { type HomeUsage, judgeSize, usageOf, wantedBytes, whyNoImage } from './home-size.ts';
+import {
+  type HomeUsage,
+  hasErrors,
+  judgeSize,
+  SUPERBLOCK,
+  usageOf,
+  wantedBytes,
+  whyNoImage,
+} from './home-size.ts';
 
 export interface HomesHost {
+  readonly clock: Clock;
   /** The emperor's `homes`. */
   readonly directory: string;
   /** The home of a vassal, on the host and inside. */
@@ -36,6 +46,9 @@ export interface HomesHost {
   readonly program: () => string;
 }
 
+/** How often, and how many times, an image is looked at that somebody has open. */
+const FREE_INTERVAL_MS = 20;
+const FREE_ATTEMPTS = 100;
 const IMAGES = '.images';
 const KEY = 'home-size';
 /** What looks at a whole file system takes its time, and must not be killed in between. */
@@ -93,8 +106,15 @@ export class Homes {
       throw new EmperorError('start-failed', `Cannot start ${name}: ${why}`);
     }
     const verdict = judgeSize(wanted, { bytes });
-    if (verdict.kind === 'grow') await this.#growAtRest(name, verdict.bytes);
-    else if (this.#isUnfinished(name)) await this.#growAtRest(name, bytes);
+    try {
+      if (verdict.kind === 'grow') await this.#growAtRest(name, verdict.bytes);
+      else if (this.#isUnfinished(name)) await this.#growAtRest(name, bytes);
+      else if (await this.#hasErrors(name)) await this.#mend(name);
+    } catch (error) {
+      // It is mounted as it is, or init says why not.
+      if (error instanceof EmperorError) return unmet(error.message);
+      throw error;
+    }
     return verdict.kind === 'unmet' ? unmet(verdict.reason) : [];
   }
 
@@ -175,15 +195,39 @@ export class Homes {
 
   async #growAtRest(name: string, bytes: number): Promise<void> {
     await this.#growing(name, async (image) => {
-      if (isBeingWritten(image)) {
-        // A mount that has just ended, or an operator's.
-        throw new EmperorError('exec-failed', `Cannot enlarge ${image}: somebody has it open`);
-      }
-      // 1: it was mended.
-      await runTool(['e2fsck', '-f', '-p', image], '', { ...LONG, accepted: [1] });
+      await this.#mend(name);
       await truncate(image, bytes);
       await runTool(['resize2fs', image], '', LONG);
     });
+  }
+
+  async #mend(name: string): Promise<void> {
+    const image = this.imageOf(name);
+    await this.#untilFree(image);
+    // 1: there was something to mend.
+    await runTool(['e2fsck', '-f', '-p', image], '', { ...LONG, accepted: [1] });
+  }
+
+  /** The device of a mount that has just ended clears itself in a moment; init waits as long. */
+  async #untilFree(image: string): Promise<void> {
+    for (let tried = 0; isBeingWritten(image); tried += 1) {
+      if (tried === FREE_ATTEMPTS) {
+        throw new EmperorError('in-use', `Cannot check ${image}: somebody else has it open`);
+      }
+      await delay(this.#host.clock, FREE_INTERVAL_MS);
+    }
+  }
+
+  /** The kernel has met errors in it, such as a full disk of the host's. */
+  async #hasErrors(name: string): Promise<boolean> {
+    const file = await open(this.imageOf(name), 'r');
+    try {
+      const superblock = Buffer.alloc(SUPERBLOCK.bytes);
+      await file.read(superblock, 0, SUPERBLOCK.bytes, SUPERBLOCK.offset);
+      return hasErrors(superblock);
+    } finally {
+      await file.close();
+    }
   }
 
   /** The file grows first: what was cut short then is known by a mark, and done again. */

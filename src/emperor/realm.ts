@@ -106,6 +106,7 @@ export class Realm {
       imageOf: (name) => this.homes.find(name),
     });
     this.homes = new Homes({
+      clock: host.clock,
       directory: config.homesDirectory,
       isJailed: () => this.surroundings.isJailed(),
       homeOf: (vassal) => this.surroundings.homeOf(vassal),

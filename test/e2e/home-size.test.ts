@@ -217,6 +217,39 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
     expect(sh('full', 'cat ~/kept').stdout).toBe('precious\n');
   });
 
+  test('in which the kernel has met errors is mended at its next start', () => {
+    const stateOf = () =>
+      /^Filesystem state: +(.*)$/m.exec(
+        execFileSync('dumpe2fs', ['-h', imageOf('full')], { encoding: 'utf8', stdio: 'pipe' }),
+      )?.[1];
+    expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
+    execFileSync('debugfs', ['-w', '-R', 'set_super_value state 3', imageOf('full')], {
+      stdio: 'pipe',
+    });
+    expect(stateOf()).toBe('clean with errors');
+    expect(emperor.cli('start', 'full')).toMatchObject({ status: 0 });
+    expect(sh('full', 'cat ~/kept').stdout).toBe('precious\n');
+    expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
+    expect(stateOf()).toBe('clean');
+    expect(emperor.cli('start', 'full')).toMatchObject({ status: 0 });
+  });
+
+  test('of many that start and end at once is each its own', () => {
+    const names = ['many1', 'many2', 'many3', 'many4', 'many5', 'many6', 'many7', 'many8'];
+    const command = `command = sh -c 'echo $USER >~/name; exec ${IDLE}'`;
+    for (const name of names) emperor.write(name, `[vassal]\n${command}\nhome-size = 16M\n`);
+    for (const name of names) emperor.wait(name, 'applied');
+    for (const name of names) {
+      const read = 'until [ -s ~/name ]; do sleep 0.1; done; cat ~/name';
+      expect(sh(name, read).stdout).toBe(`${name}\n`);
+    }
+    const devices = names.flatMap(devicesOf);
+    expect(new Set(devices).size).toBe(names.length);
+    for (const name of names) emperor.remove(name);
+    for (const name of names) emperor.wait(name, 'gone');
+    expect(names.flatMap(devicesOf)).toEqual([]);
+  });
+
   test('is not mounted while somebody else has the image open', async () => {
     expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
     const held = openSync(imageOf('full'), 'r+');

@@ -1,6 +1,13 @@
 /** What home-size comes to, as values. */
 import { describe, expect, test } from 'vitest';
-import { judgeSize, usageOf, wantedBytes, whyNoImage } from '../../../src/emperor/home-size.ts';
+import {
+  hasErrors,
+  judgeSize,
+  SUPERBLOCK,
+  usageOf,
+  wantedBytes,
+  whyNoImage,
+} from '../../../src/emperor/home-size.ts';
 
 const MIB = 1 << 20;
 
@@ -65,5 +72,18 @@ describe('usageOf()', () => {
       inodes: 75,
       inodesMax: 100,
     });
+  });
+});
+
+describe('hasErrors()', () => {
+  test.each([
+    [0, false],
+    [1, false],
+    [2, true],
+    [3, true],
+  ])('of state %i is %s', (state, answer) => {
+    const superblock = Buffer.alloc(SUPERBLOCK.bytes);
+    superblock.writeUInt16LE(state, 0x3a);
+    expect(hasErrors(superblock)).toBe(answer);
   });
 });
