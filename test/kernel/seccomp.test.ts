@@ -22,6 +22,8 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module'],
     ...['open_by_handle_at', 'syslog', 'acct', 'swapon', 'swapoff', 'reboot', 'quotactl'],
     ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux', 'ioctl_tiocsetd'],
+    ...['mmap_hugetlb', 'memfd_hugetlb', 'shmget_hugetlb', 'prctl_sched_core'],
+    'prctl_sched_core_high',
     ...['prlimit_init', 'prlimit_init_high', 'setpriority_init', 'setpriority_init_high'],
     ...['setpriority_group', 'setpriority_user', 'setpriority_user_high'],
     ...['ioprio_init', 'ioprio_group', 'ioprio_user'],
@@ -31,7 +33,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['kcmp_first', 'kcmp_second', 'process_madvise', 'pidfd_getfd', 'prctl_merge'],
   ],
   ENOSYS: [
-    ...['clone3', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
+    ...['clone3', 'io_setup', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
     ...['personality_exec', 'personality_exec_high'],
   ],
   EAFNOSUPPORT: [
@@ -48,6 +50,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
 };
 
 const ALLOWED = [
+  ...['mmap_plain', 'memfd_plain', 'shmget_plain'],
   ...['clone_plain', 'ioctl_fionread', 'socket_unix', 'socket_inet', 'socket_inet6'],
   ...['socketpair_unix', 'personality_query', 'personality_query_high', 'personality_no_random'],
   ...[

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,9 +48,12 @@
 #define IOPRIO_GROUP 2
 #define IOPRIO_USER 3
 
-/* linux/prctl.h, since Linux 6.4. */
+/* linux/prctl.h, since Linux 6.4 and 5.14. */
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
+#endif
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
 #endif
 
 #define MAX_CALLS 1024
@@ -328,8 +332,21 @@ static void refuse_merging(void)
     add(SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(madvise), 1, &mergeable);
 }
 
+/*
+ * What no limit counts. Huge pages are the host's own reserve, outside of `memory-max`. A process that lets nobody run beside
+ * it on its core (core scheduling) has the other half of that for nothing, outside of `cpu-max`.
+ */
+static void refuse_uncounted(void)
+{
+    refuse_if(SCMP_SYS(mmap), SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB));
+    refuse_if(SCMP_SYS(memfd_create), SCMP_A1(SCMP_CMP_MASKED_EQ, MFD_HUGETLB, MFD_HUGETLB));
+    refuse_if(SCMP_SYS(shmget), SCMP_A2(SCMP_CMP_MASKED_EQ, SHM_HUGETLB, SHM_HUGETLB));
+    refuse_if(SCMP_SYS(prctl), INT_IS(0, PR_SCHED_CORE));
+}
+
 static void refuse_by_arguments(void)
 {
+    refuse_uncounted();
     refuse_merging();
     keep_core_limit();
     refuse_clone_of_namespaces();

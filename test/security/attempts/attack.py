@@ -70,7 +70,7 @@ NUMBERS = {
     'move_pages': 279, 'migrate_pages': 256, 'prlimit64': 302, 'setrlimit': 160, 'setpriority': 141, 'ioprio_set': 251,
     'sched_setaffinity': 203, 'sched_setscheduler': 144, 'sched_setparam': 142, 'sched_setattr': 314,
     'get_robust_list': 274, 'capset': 126, 'setgroups': 116, 'setfsuid': 122, 'shmget': 29, 'semget': 64, 'msgget': 68,
-    'mq_open': 240, 'getpid': 39, 'mlock': 149, 'socket': 41, 'ioctl': 16, 'madvise': 28,
+    'mq_open': 240, 'getpid': 39, 'mlock': 149, 'socket': 41, 'ioctl': 16, 'madvise': 28, 'io_setup': 206, 'mmap': 9, 'memfd_create': 319,
 }
 
 

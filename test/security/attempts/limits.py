@@ -4,7 +4,7 @@ import os
 import resource
 import struct
 
-from attack import call, read, theme
+from attack import call, done, read, theme
 
 cannot = theme('Limits and priorities')
 SOMEBODYS_RIGHT = 'CAP_SYS_RESOURCE, by which it would be possible, is not to be had on every machine'
@@ -50,3 +50,14 @@ cannot('run by deadlines', 'M12', 'EPERM',
        without='capabilities', control='succeeded|EPERM|EBUSY')
 cannot('read and write disks before everybody', 'M12', 'EPERM', lambda: call('ioprio_set', 1, 0, 1 << 13 | 4),
        without='capabilities')
+cannot('have all contexts of asynchronous input and output that the machine has (fs.aio-max-nr)', 'R04', 'ENOSYS',
+       lambda: call('io_setup', 1, ctypes.create_string_buffer(8)), without='filter')
+HUGE_PAGE = 1 << 21
+for how, name, arguments, control in (
+        ('map', 'mmap', (0, HUGE_PAGE, 3, 0x40022, -1, 0), 'succeeded|ENOMEM'),
+        ('have a file of', 'memfd_create', (b'huge', 4), 'succeeded|ENOSYS'),
+        ('share by System V', 'shmget', (0, HUGE_PAGE, 0o5600), 'succeeded|EPERM|ENOMEM')):
+    cannot(f"{how} huge pages of the host's reserve, which no limit counts", 'R04 M11', 'EPERM', done(name, *arguments),
+           without='filter', control=control)
+cannot('have nobody beside it on its core, which no limit counts (PR_SCHED_CORE)', 'R06 M12', 'EPERM',
+       done('prctl', 62, 1, 0, 0, 0), without='filter', control='succeeded|EINVAL|ENODEV')
