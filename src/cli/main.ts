@@ -1,10 +1,10 @@
-/** The command line. `bin/emperor` imports this. */
+/** The command line; bin/emperor starts it. No await at its top, since it becomes CommonJS. */
 import { VERSION } from '../base/version.ts';
 import { print, say } from './output.ts';
 import { parseAndRun } from './program.ts';
 import { reportError } from './report.ts';
 
-process.exitCode = await parseAndRun(process.argv.slice(2), {
+void parseAndRun(process.argv.slice(2), {
   version: VERSION,
   printHelp: print,
   sayError: (text) => say(text.trimEnd()),
@@ -16,4 +16,6 @@ process.exitCode = await parseAndRun(process.argv.slice(2), {
       return reportError(error);
     }
   },
+}).then((status) => {
+  process.exitCode = status;
 });
