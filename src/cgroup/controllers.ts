@@ -76,6 +76,8 @@ export interface Controllers {
   /** Sets all limits of a vassal that runs. */
   apply(name: string, limits: Limits): readonly Unmet[];
   usage(name: string): Usage;
+  /** The processor time of its usage alone, which costs one file. */
+  cpuSeconds(name: string): number | null;
   /** How often it has met its limits. */
   counts(name: string): AlarmCounts;
   /**
@@ -175,6 +177,7 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       writeFileSync(join(place(name, 'payload'), 'io.max'), ioLineOfV2(device, one));
     }),
   ];
+  const cpuSeconds = (name: string) => cpuSecondsOfV2(place(name, ''));
   /** Each cgroup above has what those below it have together: the kernel protects no more than that. */
   const known = new Set<string>();
   const reserve = () => writeReserve(root, known.size);
@@ -204,9 +207,10 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       );
       return write(name, settingsOfV2(limits), limits);
     },
+    cpuSeconds,
     usage: (name) => ({
       memoryBytes: numberIn(join(place(name, 'payload'), 'memory.current')),
-      cpuSeconds: cpuSecondsOfV2(place(name, '')),
+      cpuSeconds: cpuSeconds(name),
       pids: numberIn(join(place(name, 'payload'), 'pids.current')),
     }),
     counts: (name) => ({
@@ -265,6 +269,10 @@ function v1Controllers(
     }),
     ...unmetSwap(limits),
   ];
+  const cpuSeconds = (name: string) =>
+    membership.kind === 'v2'
+      ? cpuSecondsOfV2(join(membership.path, parent, directoryOf(name)))
+      : scaled(numberIn(place('cpuacct', name, 'cpuacct.usage')), 1e-9);
   return {
     available,
     create(name, limits) {
@@ -288,12 +296,10 @@ function v1Controllers(
       }
       return write(name, limits);
     },
+    cpuSeconds,
     usage: (name) => ({
       memoryBytes: numberIn(place('memory', name, 'memory.usage_in_bytes')),
-      cpuSeconds:
-        membership.kind === 'v2'
-          ? cpuSecondsOfV2(join(membership.path, parent, directoryOf(name)))
-          : scaled(numberIn(place('cpuacct', name, 'cpuacct.usage')), 1e-9),
+      cpuSeconds: cpuSeconds(name),
       pids: scaled(numberIn(place('pids', name, 'pids.current')), 1, -1),
     }),
     counts: (name) => ({

@@ -147,7 +147,7 @@ export class DailyCpu {
   /** What is true now; undefined where there is no jail, no budget, or nothing to be read. */
   #read(): CpuReading | undefined {
     if (!this.#budget || this.#startedAtMs === null) return undefined;
-    const { cpuSeconds } = this.#host.controllers.usage(this.#name);
+    const cpuSeconds = this.#host.controllers.cpuSeconds(this.#name);
     if (cpuSeconds === null) return undefined;
     const counter = {
       atMs: this.#host.clock.now(),

@@ -153,6 +153,7 @@ test('tell what is used, and nothing of what they do not count', () => {
   writeFileSync(join(blog, 'payload/memory.current'), '4096\n');
   writeFileSync(join(blog, 'cpu.stat'), 'usage_usec 2500000\nuser_usec 1\n');
   expect(controllers.usage('blog')).toEqual({ memoryBytes: 4096, cpuSeconds: 2.5, pids: null });
+  expect(controllers.cpuSeconds('blog')).toBe(2.5);
   expect(controllers.usage('nobody')).toEqual({ memoryBytes: null, cpuSeconds: null, pids: null });
 });
 

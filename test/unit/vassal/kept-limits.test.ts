@@ -60,9 +60,9 @@ function make(): KeptLimits {
       get available() {
         return new Set(hasCpu ? ['cpu'] : []);
       },
-      usage: () => {
+      cpuSeconds: () => {
         looks += 1;
-        return { memoryBytes: null, cpuSeconds, pids: null };
+        return cpuSeconds;
       },
       counts: () => ({ kills: 0, refusals: 0 }),
       watch: () => () => {},
