@@ -23,7 +23,8 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['open_by_handle_at', 'syslog', 'acct', 'swapon', 'swapoff', 'reboot', 'quotactl'],
     ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux', 'ioctl_tiocsetd'],
     ...['mmap_hugetlb', 'memfd_hugetlb', 'shmget_hugetlb', 'prctl_sched_core'],
-    'prctl_sched_core_high',
+    ...['prctl_sched_core_high', 'setsockopt_filter', 'setsockopt_filter_high', 'setsockopt_bpf'],
+    ...['setsockopt_reuseport_cbpf', 'setsockopt_reuseport_ebpf'],
     ...['prlimit_init', 'prlimit_init_high', 'setpriority_init', 'setpriority_init_high'],
     ...['setpriority_group', 'setpriority_user', 'setpriority_user_high'],
     ...['ioprio_init', 'ioprio_group', 'ioprio_user'],
@@ -50,7 +51,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
 };
 
 const ALLOWED = [
-  ...['mmap_plain', 'memfd_plain', 'shmget_plain'],
+  ...['setsockopt_tcp', 'mmap_plain', 'memfd_plain', 'shmget_plain'],
   ...['clone_plain', 'ioctl_fionread', 'socket_unix', 'socket_inet', 'socket_inet6'],
   ...['socketpair_unix', 'personality_query', 'personality_query_high', 'personality_no_random'],
   ...[

@@ -2,6 +2,7 @@
 import ctypes
 import os
 import resource
+import socket
 import struct
 
 from attack import call, done, read, theme
@@ -61,3 +62,17 @@ for how, name, arguments, control in (
            without='filter', control=control)
 cannot('have nobody beside it on its core, which no limit counts (PR_SCHED_CORE)', 'R06 M12', 'EPERM',
        done('prctl', 62, 1, 0, 0, 0), without='filter', control='succeeded|EINVAL|ENODEV')
+
+
+def socket_program(option):
+    """The shortest: takes all there is."""
+    program = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffff), 8)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(('127.0.0.1', 0))
+        one.setsockopt(socket.SOL_SOCKET, option, struct.pack('HxxxxxxQ', 1, ctypes.addressof(program)))
+
+
+for name, option in (('SO_ATTACH_FILTER', 26), ('SO_ATTACH_REUSEPORT_CBPF', 51)):
+    cannot(f'have the kernel compile programs for sockets, in memory that no limit counts ({name})', 'R04 M11', 'EPERM',
+           lambda option=option: socket_program(option), without='filter')
