@@ -8,6 +8,7 @@ import {
   existsSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   statSync,
   truncateSync,
@@ -94,7 +95,14 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
     expect(statSync(imageOf('full'))).toMatchObject({ uid: 0, size: 32 * MIB });
     expect(statSync(imageOf('full')).mode & 0o777).toBe(0o600);
     expect(statSync(path('.images')).mode & 0o777).toBe(0o700);
-    expect(devicesOf('full')).toHaveLength(1);
+    const [device, ...others] = devicesOf('full');
+    expect(others).toEqual([]);
+    expect(readIfThere(`/sys/block/${device}/loop/autoclear`)).toBe('1\n');
+    // Nobody else has it mounted, and so nobody has to unmount it.
+    for (const pid of ['self', emperor.pid, emperor.stats().launcher.pid, status('sized').pid]) {
+      const table = readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
+      expect([pid, table.includes(`/dev/${device} `)]).toEqual([pid, false]);
+    }
     const { sizeBytes, inodesMax } = homeOf('full');
     expect(sizeBytes).toBeGreaterThan(20 * MIB);
     expect(sizeBytes).toBeLessThan(32 * MIB);
