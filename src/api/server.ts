@@ -21,6 +21,14 @@ export interface ServerOptions {
   readonly mode: number;
   /** Told about errors that are no EmperorError. */
   readonly onBug: (error: unknown) => void;
+  readonly bounds?: Bounds;
+}
+
+export interface Bounds {
+  /** How many may be connected; who comes then is hung up on. */
+  readonly connections: number;
+  /** How long a request may take to arrive, head and body. */
+  readonly arrivalMs: number;
 }
 
 export interface ApiServer {
@@ -28,6 +36,8 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
+/** Each `wait` and each reader of events holds a connection; a panel may have some hundred. */
+const BOUNDS: Bounds = { connections: 4096, arrivalMs: 10_000 };
 /** Hardly a route takes a body; what a client sends all the same is bounded. */
 const MAX_BODY_BYTES = 16 * 1024;
 /** Long enough for any name, so that a wrong one is an unknown vassal and not an unknown route. */
@@ -43,7 +53,10 @@ const NO_SCHEMAS = {
 
 export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const requests = new OpenRequests();
+  const { connections, arrivalMs } = options.bounds ?? BOUNDS;
   const app = fastify({
+    requestTimeout: arrivalMs,
+    http: { headersTimeout: arrivalMs, connectionsCheckingInterval: arrivalMs / 4 },
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
     schemaController: NO_SCHEMAS,
@@ -56,6 +69,7 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   app.setReplySerializer((payload) => JSON.stringify(payload, bytesAsBase64));
   for (const route of ROUTES) addRoute(app, { route, requests, governor: options.governor });
   await app.ready();
+  app.server.maxConnections = connections;
   const scope = new Scope();
   await listenOn(app.server, options, scope);
   return {
@@ -175,7 +189,7 @@ function sendError(reply: FastifyReply, error: unknown, onBug: (error: unknown) 
   return reply.code(status).type('application/json').send({ error: body });
 }
 
-/** What is no HTTP, or a header too long: answered by hand, since there is no request to reply to. */
+/** What is no HTTP, a header too long, or what does not come: answered by hand, since there is no request to reply to. */
 function refuseJunk(error: Error, socket: Socket): void {
   if (!socket.writable || isErrno(error, 'ECONNRESET')) {
     socket.destroy();

@@ -1,5 +1,13 @@
 /** The API over a real unix socket: server and client, with a Governor that runs nothing. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { createRequire } from 'node:module';
 import { createConnection, createServer } from 'node:net';
@@ -157,6 +165,24 @@ describe('the API', () => {
     expect(stat.mode & 0o777).toBe(0o600);
     expect(readdirSync(directory)).toEqual(['emperor.sock']);
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    'is for a group where one is given, which may pass through run-dir and not read it',
+    async () => {
+      const path = join(directory, 'emperor.sock');
+      chmodSync(directory, 0o700);
+      server = await startServer({
+        ...{ governor: testGovernor({}), socketPath: path, group: 54_321, mode: 0o660 },
+        onBug: (error) => bugs.push(error),
+      });
+      const rightsOf = (place: string) => {
+        const { mode, uid, gid } = statSync(place);
+        return [(mode & 0o777).toString(8), uid, gid];
+      };
+      expect(rightsOf(path)).toEqual(['660', 0, 54_321]);
+      expect(rightsOf(directory)).toEqual(['710', 0, 54_321]);
+    },
+  );
 
   test('leaves the socket of its successor alone when it closes', async () => {
     const { path } = await serve();
