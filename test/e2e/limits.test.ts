@@ -230,6 +230,17 @@ describe('a vassal', () => {
     emperor.apply('scores', vassal(IDLE));
     const { pid, processes } = status('scores');
     expect([scoreOf(pid), scoreOf(processes[0]?.pid)]).toEqual([0, 200]);
+    if (!IS_V1) {
+      const all = join(mountOf().path, emperor.cgroupParent);
+      const kept = (...path: readonly string[]) =>
+        Number(readFileSync(join(all, ...path, 'memory.min'), 'utf8'));
+      expect([kept('scores', 'init'), kept('scores'), kept('scores', 'payload')]).toEqual([
+        1 << 20,
+        1 << 20,
+        0,
+      ]);
+      expect(kept()).toBeGreaterThanOrEqual(1 << 20);
+    }
     // What the emperor has is nobody's to go back to.
     const attempt =
       'for score in 0 -1; do echo $score >/proc/self/oom_score_adj && echo $score; done';
