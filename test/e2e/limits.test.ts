@@ -209,7 +209,7 @@ describe('a vassal', () => {
     emperor.wait('spender', 'gone');
   });
 
-  test('has its memory kept once with `ksm`, where the kernel does so; elsewhere it runs and says why not', () => {
+  test('partly M83: has its memory kept once with `ksm`, where the kernel does so; elsewhere it runs and says why not', () => {
     emperor.apply('merged', vassal(IDLE, 'ksm = true\n'));
     emperor.apply('apart', vassal(IDLE));
     const isMerged = (name: string) =>
