@@ -131,6 +131,13 @@ def output_of(*words):
     return text.decode()
 
 
+def runs(*words):
+    """Whether a program ends well."""
+    silent = [(os.POSIX_SPAWN_OPEN, fd, '/dev/null', os.O_RDWR, 0) for fd in range(3)]
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=silent)
+    return os.waitpid(pid, 0)[1] == 0
+
+
 def walk(top):
     """Every path below `top` that can be seen, with what lstat says; not /proc."""
     for place, directories, files in os.walk(top):

@@ -1,9 +1,11 @@
 """System calls that only the machine's administrator, or nobody, should make. Arguments are such that nothing happens even
 where a call is let through: controls are made by root of this machine."""
 import ctypes
+import fcntl
 import mmap
 import os
 import struct
+import termios
 
 from attack import call, done, number, theme
 
@@ -81,6 +83,16 @@ def typed(request):
 for how, request in (('by TIOCSTI (CVE-2017-5226)', TIOCSTI),
                      ('by TIOCSTI with bits above (CVE-2019-7303)', 0x100000000 | TIOCSTI)):
     cannot(f'type into a terminal {how}', 'S05', 'EPERM', typed(request), without=ROOTS_ONLY)
+
+
+def take_terminal():
+    os.setsid()
+    fcntl.ioctl(os.openpty()[1], termios.TIOCSCTTY, 0)
+
+
+cannot('type into the terminal that it is on, for whoever reads there next', 'S05 C13', 'EPERM|ENXIO',
+       lambda: call('ioctl', os.open('/dev/tty', os.O_RDWR), TIOCSTI, ctypes.create_string_buffer(b'x', 1)), without=ROOTS_ONLY,
+       prepare=take_terminal)
 cannot('paste into a console by TIOCLINUX', 'S05', 'EPERM', typed(TIOCLINUX), without=ROOTS_ONLY, control='ENOTTY')
 cannot('have another line discipline on a terminal (CVE-2017-2636)', 'S05', 'EPERM',
        lambda: call('ioctl', os.openpty()[1], TIOCSETD, ctypes.create_string_buffer(4)), without='filter')

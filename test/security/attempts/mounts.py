@@ -3,7 +3,7 @@ import ctypes
 import os
 import struct
 
-from attack import WORLD, call, done, theme
+from attack import WORLD, call, done, runs, theme
 
 cannot = theme('Mounts and namespaces')
 ROOTS_ONLY = 'filter capabilities'
@@ -129,3 +129,17 @@ cannot('clone by clone3, whose flags no filter sees', 'P10', 'ENOSYS', done('clo
 cannot('be root in a map of its own', 'F09', 'EPERM',
        lambda: os.write(os.open('/proc/self/uid_map', os.O_WRONLY), b'0 0 1\n'),
        because='the map of the first user namespace is written by the kernel, once')
+
+# ── the same with the tools that a customer has ──
+
+for what, ids, words in (('mount with mount(8)', 'F01', ('/usr/bin/mount', '-t', 'tmpfs', 'none', '.')),
+                         ('enter the namespaces of PID 1 with nsenter(1)', 'P08',
+                          ('/usr/bin/nsenter', '-t', '1', '-m', '-u', '-i', '-n', '/usr/bin/true')),
+                         ('leave its namespaces with unshare(1)', 'P09', ('/usr/bin/unshare', '-m', '-n', '-i', '-u', 'true')),
+                         ('have another root with chroot(8)', 'F03', ('/usr/sbin/chroot', '/', '/usr/bin/true')),
+                         ("read the kernel's log with dmesg(1)", 'F10', ('/usr/bin/dmesg',))):
+    cannot(what, ids, 'nothing', lambda words=words: runs(*words), without=ROOTS_ONLY)
+cannot('be root with unshare(1)', 'P09 R01', 'nothing', lambda: runs('/usr/bin/unshare', '-U', '-r', '-m', '-C', 'true'),
+       because='the kernel itself refuses it to whoever is in a root by chroot')
+cannot('be root with setpriv(1)', 'M41', 'nothing', lambda: runs('/usr/bin/setpriv', '--reuid=0', '--clear-groups', '/usr/bin/true'),
+       without='capabilities')
