@@ -19,9 +19,10 @@ const FIELDS = Object.keys(OPTIONS) as readonly (keyof typeof OPTIONS)[];
 
 /** The dearest of all options that differ decides. */
 export function costOf(before: VassalConfig, after: VassalConfig): Change {
-  const options = FIELDS.filter((field) => !isDeepStrictEqual(before[field], after[field])).map(
-    (field) => OPTIONS[field],
-  );
+  // A field that an older emperor did not know was as if nothing had been said: an upgrade restarts nobody.
+  const differs = (field: keyof typeof OPTIONS) =>
+    !isDeepStrictEqual(before[field] ?? null, after[field] ?? null);
+  const options = FIELDS.filter(differs).map((field) => OPTIONS[field]);
   const dearest = Math.max(0, ...options.map(({ reload }) => COSTS.indexOf(reload)));
   return { cost: COSTS[dearest] ?? 'jail', keys: options.map(({ name }) => name) };
 }

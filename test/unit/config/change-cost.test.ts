@@ -37,9 +37,11 @@ describe('D4: costOf()', () => {
     ).toEqual(fields.sort());
   });
 
-  test('takes what an older emperor stored without a field for a difference', () => {
+  test('takes a field that an older emperor did not know for one that says nothing', () => {
     const { dns: _, ...older } = before;
-    expect(costOf(JSON.parse(JSON.stringify(older)), before)).toEqual({
+    const stored = JSON.parse(JSON.stringify(older));
+    expect(costOf(stored, { ...before, dns: null })).toEqual({ cost: 'none', keys: [] });
+    expect(costOf(stored, { ...before, dns: ['9.9.9.9'] })).toEqual({
       cost: 'jail',
       keys: ['dns'],
     });
