@@ -4,8 +4,7 @@
  *
  * On v2 the membership's own cgroups carry the limits: `payload` has them, so that init, in a leaf of its own, is
  * neither starved nor killed for what its tenant does. On v1 each controller has a cgroup for each vassal, and init
- * joins them so that whatever it starts is born there: moving a process waits for the whole machine's forks and exits
- * (10 ms), for each process and controller.
+ * joins them so that whatever it starts is born there.
  *
  * A limit that this machine cannot keep is told, never silently dropped.
  */
@@ -38,6 +37,7 @@ import {
 import {
   type Cgroups,
   directoryOf,
+  joinFile,
   makeBelow,
   makeDirectory,
   readIfThere,
@@ -67,7 +67,7 @@ export interface Controllers {
   readonly available: ReadonlySet<Controller>;
   /**
    * Makes what a vassal needs, once its membership is there, and sets its limits before anything runs in it. Returns
-   * the cgroup.procs files that init has to join besides, and what its tenant is shown.
+   * the files by which init has to join it, and what its tenant is shown.
    */
   create(
     name: string,
@@ -280,7 +280,7 @@ function v1Controllers(
       for (const directory of own) makeDirectory(directory);
       const hasAny = settingsOfV1(limits).some(isSet) || (limits.ioMax ?? []).length > 0;
       return {
-        joins: own.map((directory) => join(directory, 'cgroup.procs')),
+        joins: own.map((directory) => joinFile('v1', directory)),
         views: SHOWN.filter((controller) => roots.has(controller)).map((controller) => ({
           source: place(controller, name, ''),
           target: join(SHOWN_AT, controller),

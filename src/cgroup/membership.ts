@@ -12,9 +12,9 @@ import { readProc } from '../linux/proc.ts';
 import type { MembershipMount } from './membership-mount.ts';
 
 export interface Leaves {
-  /** The cgroup.procs files that init and its children write themselves to. */
-  readonly initProcs: string;
-  readonly payloadProcs: string;
+  /** The files by which init and its children join; see joinFile(). */
+  readonly initJoin: string;
+  readonly payloadJoin: string;
 }
 
 /** Of its own cgroups: a directory that shows inside, read-only. */
@@ -26,7 +26,7 @@ export interface CgroupView {
 
 /** All that a vassal's init joins, and what is shown of it inside. */
 export interface Cgroups extends Leaves {
-  /** Further cgroup.procs files, of v1's controllers: what init starts is born there. */
+  /** Further files to join by, of v1's controllers: what init starts is born there. */
   readonly joins: readonly string[];
   readonly views: readonly CgroupView[];
 }
@@ -61,8 +61,17 @@ export function openMembership(options: {
 }): Membership {
   const { mount, parent, listDirectories } = options;
   const root = makeBelow(mount.path, parent);
-  const driver = mount.kind === 'v2' ? v2Driver : v1Driver;
-  return { ...commonDriver(root, listDirectories), ...driver(root), kind: mount.kind };
+  const { kind } = mount;
+  const driver = kind === 'v2' ? v2Driver : v1Driver;
+  return { ...commonDriver(root, kind, listDirectories), ...driver(root), kind };
+}
+
+/**
+ * What a process with one thread writes itself to. A write to cgroup.procs waits until the whole machine forks and ends
+ * nothing (10 ms); v1 has a file for threads besides, for which the kernel does not.
+ */
+export function joinFile(kind: MembershipMount['kind'], cgroup: string): string {
+  return join(cgroup, kind === 'v2' ? 'cgroup.procs' : 'tasks');
 }
 
 /**
@@ -99,16 +108,20 @@ function nameOf(directory: string): string {
   return directory.replace(/^_/, '');
 }
 
-function commonDriver(root: string, listDirectories: (path: string) => readonly string[]) {
+function commonDriver(
+  root: string,
+  kind: MembershipMount['kind'],
+  listDirectories: (path: string) => readonly string[],
+) {
   const place = (name: string, ...rest: readonly string[]) =>
     join(root, directoryOf(name), ...rest);
-  const procs = (name: string, leaf: string) => place(name, leaf, 'cgroup.procs');
+  const joining = (name: string, leaf: string) => joinFile(kind, place(name, leaf));
   return {
     create(name: string): Leaves {
       for (const path of ['', ...LEAVES]) makeDirectory(place(name, path));
-      return { initProcs: procs(name, 'init'), payloadProcs: procs(name, 'payload') };
+      return { initJoin: joining(name, 'init'), payloadJoin: joining(name, 'payload') };
     },
-    payloadPids: (name: string) => readPids(procs(name, 'payload')),
+    payloadPids: (name: string) => readPids(place(name, 'payload', 'cgroup.procs')),
     remove(name: string): boolean {
       return [...LEAVES, ''].every((leaf) => removeDirectory(place(name, leaf)));
     },

@@ -150,7 +150,7 @@ export class Administration implements Governor {
     const leaf = (kind: string) => `CGROUP/${name}/${kind}/cgroup.procs`;
     return this.#realm.surroundings.planJail(
       { ...wanted, generation },
-      { initProcs: leaf('init'), payloadProcs: leaf('payload'), joins: [], views: [] },
+      { initJoin: leaf('init'), payloadJoin: leaf('payload'), joins: [], views: [] },
       join(this.#realm.vassalHost.runDirectory, name),
     );
   }

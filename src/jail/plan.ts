@@ -179,8 +179,8 @@ export interface JailSpec {
   readonly logMaxBytes: number;
   readonly logFiles: number;
   readonly cgroups: {
-    readonly initProcs: string;
-    readonly payloadProcs: string;
+    readonly initJoin: string;
+    readonly payloadJoin: string;
     readonly joins: readonly string[];
     /** What its tenant is shown of its own cgroups, at /sys/fs/cgroup or directories in it. */
     readonly views: readonly { readonly source: string; readonly target: string }[];
@@ -370,8 +370,8 @@ function planHolds(spec: JailSpec): readonly Step[] {
     { op: 'lock', source: `${spec.runDirectory}/lock` },
     {
       op: 'cgroup',
-      init: spec.cgroups.initProcs,
-      payload: spec.cgroups.payloadProcs,
+      init: spec.cgroups.initJoin,
+      payload: spec.cgroups.payloadJoin,
       uid: spec.uid,
       gid: spec.gid,
     },

@@ -130,7 +130,7 @@ export const STATE = { GATE: 0, RUNNING: 1, STOPPING: 2, ENDED: 3 } as const;
 /** The steps of a jail plan. The comment names the fields of the ENTRY. */
 export const OP = {
   LOCK: 1, // SOURCE file: flock, held for life; a second init of that name fails here
-  CGROUP: 2, // SOURCE init's cgroup.procs, TARGET payload's cgroup.procs, UID GID
+  CGROUP: 2, // SOURCE and TARGET the files by which init and payload join, UID GID
   LOG: 3, // SOURCE directory, UID GID, LENGTH max bytes a file, COUNT files
   LISTEN: 4, // SOURCE path of init.sock
   PRIVATE: 5, // all mounts private
@@ -160,7 +160,7 @@ export const OP = {
   SECCOMP: 29, // BYTES: struct sock_filter[], put on everything that is started
   TUN: 30, // TARGET interface, LENGTH MTU, COUNT packets in its queue: made, for FETCH to hand out
   ADDRESS: 31, // ADDRESS GATEWAY ADDRESS6 GATEWAY6 if missing, FLAGS (see EXACT): tun up, read back
-  JOIN: 32, // SOURCE cgroup.procs that init joins, and with it all that it starts: of a controller of cgroup v1
+  JOIN: 32, // SOURCE the file by which init joins, and with it all that it starts: of a controller of cgroup v1
   IMAGE: 33, // SOURCE image, TARGET directory of the host that it is mounted on, UID GID: whose it is, once
   MERGE: 34, // equal memory of all that is started may be kept once; nothing where the kernel cannot
 } as const;

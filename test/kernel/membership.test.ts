@@ -61,7 +61,7 @@ function testMembership(kind: Membership['kind']): void {
 
   /** A process that joins the payload by itself and runs `script`. */
   function start(script: string): ChildProcess {
-    const join = `echo $$ > ${leaves.payloadProcs} && ${script}`;
+    const join = `echo $$ > ${leaves.payloadJoin} && ${script}`;
     const child = spawn('sh', ['-c', join], { stdio: 'ignore' });
     children.push(child);
     return child;

@@ -65,7 +65,7 @@ function specFor(name: string, without: readonly string[]): JailSpec {
   const size = { tmpSizeBytes: 1 << 24, runSizeBytes: 1 << 24 };
   const spec = w.spec(name, { uid: UID, gid: UID, binds, ...size });
   const { cgroups, namespaces } = spec;
-  const view = { source: dirname(cgroups.initProcs), target: '/sys/fs/cgroup' };
+  const view = { source: dirname(cgroups.initJoin), target: '/sys/fs/cgroup' };
   return {
     ...spec,
     cgroups: without.includes('flags') ? { ...cgroups, views: [view] } : cgroups,

@@ -27,8 +27,8 @@ const SPEC: JailSpec = {
   logMaxBytes: 1000,
   logFiles: 5,
   cgroups: {
-    initProcs: '/c/init/cgroup.procs',
-    payloadProcs: '/c/payload/cgroup.procs',
+    initJoin: '/c/init/cgroup.procs',
+    payloadJoin: '/c/payload/cgroup.procs',
     joins: ['/m/cgroup.procs'],
     views: [{ source: '/m', target: '/sys/fs/cgroup/memory' }],
   },
