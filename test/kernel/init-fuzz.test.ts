@@ -1,12 +1,13 @@
 /**
  * Frames and plans that are nearly right, against launcher and init built with address and undefined-behaviour
  * sanitizers: both live on and answer. A few hundred from a fixed seed here; `npm run fuzz` goes on for a minute
- * from a new seed, which it tells.
+ * from a new seed, which it tells, and `npm run fuzz:init` until init was told a million.
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { NATIVE } from '../../src/base/checkout.ts';
 import { encodeFrame } from '../../src/jail/frames.ts';
@@ -21,8 +22,11 @@ import { until } from '../support/wait.ts';
 import { type World, world } from '../support/world.ts';
 
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? 0);
-const SEED = SECONDS > 0 ? Date.now() % 2 ** 31 : 20_240_607;
-const TIMEOUT_MS = patienceMs(60_000 + SECONDS * 1000);
+const MESSAGES = Number(process.env.FUZZ_MESSAGES ?? 0);
+const SEED = SECONDS + MESSAGES > 0 ? Date.now() % 2 ** 31 : 20_240_607;
+/** For a message 5 ms. */
+const TIMEOUT_MS = patienceMs(60_000 + SECONDS * 1000 + MESSAGES * 5);
+const AT_ONCE = MESSAGES > 0 ? 200 : 20;
 const FRAMES = 400;
 const LAUNCHES = 60;
 const { SIGKILL } = constants.signals;
@@ -63,16 +67,21 @@ function sendInPieces(roll: Dice, peer: RawPeer, bytes: Buffer): void {
   }
 }
 
-/** One connection's worth of frames; goes on to the next connection when it is dropped. */
-async function session(roll: Dice, path: string, without: readonly number[]): Promise<void> {
+/** One connection's worth of frames, and how many; goes on to the next connection when it is dropped. */
+async function session(roll: Dice, path: string, without: readonly number[]): Promise<number> {
   const peer = await rawPeer(path);
-  for (let left = 1 + roll.below(20); left > 0 && !peer.isClosed(); left--) {
+  let sent = 0;
+  for (let left = 1 + roll.below(AT_ONCE); left > 0 && !peer.isClosed(); left--) {
     const { bytes, isLast } = randomFrame(roll, without);
     sendInPieces(roll, peer, bytes);
+    sent++;
+    // What is sent to a connection that was dropped is heard by nobody.
+    if (sent % 20 === 0) await turn();
     if (isLast) break;
   }
   if (roll.once(2)) peer.socket.end();
   else peer.close();
+  return sent;
 }
 
 test(`an init lives through frames of every kind (seed ${SEED})`, {
@@ -81,12 +90,15 @@ test(`an init lives through frames of every kind (seed ${SEED})`, {
   const roll = dice(SEED);
   const jail = await launch(w, w.plan('frames', { logMaxBytes: 65536 }));
   const socket = socketOf(w, 'frames');
-  await repeat(FRAMES / 10, async () => {
-    await session(roll, socket, [VERB.STOP]);
+  let sent = 0;
+  const talk = async () => {
+    sent += await session(roll, socket, [VERB.STOP]);
     const client = await InitClient.connect(socket);
     expect((await client.hello()).name).toBe('frames');
     client.close();
-  });
+  };
+  if (MESSAGES === 0) await repeat(FRAMES / 10, talk);
+  while (sent < MESSAGES) await talk();
   // It still does its work, and its log is what it should be.
   const peer = await InitClient.connect(socket);
   const entries = await peer.list();

@@ -18,9 +18,19 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['open_tree', 'move_mount', 'mount_setattr', 'open_tree_attr', 'setns', 'unshare'],
     ...['clone_newns', 'clone_newcgroup', 'clone_newuts', 'clone_newipc', 'clone_newuser'],
     ...['clone_newpid', 'clone_newnet', 'clone_newnet_high'],
-    ...['bpf', 'perf_event_open', 'userfaultfd', 'keyctl', 'add_key', 'request_key'],
+    ...[
+      'bpf',
+      'perf_event_open',
+      'userfaultfd',
+      'fanotify_init',
+      'keyctl',
+      'add_key',
+      'request_key',
+    ],
     ...['kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module'],
     ...['open_by_handle_at', 'syslog', 'acct', 'swapon', 'swapoff', 'reboot', 'quotactl'],
+    ...['quotactl_fd', 'settimeofday', 'clock_settime', 'sethostname', 'setdomainname'],
+    ...['iopl', 'ioperm', 'vhangup'],
     ...['ioctl_tiocsti', 'ioctl_tiocsti_high', 'ioctl_tioclinux', 'ioctl_tiocsetd'],
     ...['mmap_hugetlb', 'memfd_hugetlb', 'shmget_hugetlb', 'prctl_sched_core'],
     ...['prctl_sched_core_high', 'setsockopt_filter', 'setsockopt_filter_high', 'setsockopt_bpf'],
@@ -36,6 +46,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   ENOSYS: [
     ...['clone3', 'io_setup', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
     ...['personality_exec', 'personality_exec_high'],
+    ...['modify_ldt', 'vmsplice', 'name_to_handle_at'],
   ],
   EAFNOSUPPORT: [
     ...['socket_unspec', 'socket_packet', 'socket_packet_high', 'socket_alg', 'socket_vsock'],

@@ -69,7 +69,7 @@ allow  mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
 allow  uname sysinfo getcpu getrandom
 
 # New mounts and namespaces: most escapes of the last years begin with one of these.
-EPERM  mount umount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree
+EPERM  mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree
 EPERM  open_tree_attr=467 move_mount mount_setattr
 EPERM  setns unshare
 # Keeps its flags in memory, where no filter can look.

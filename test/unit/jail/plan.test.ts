@@ -1,12 +1,15 @@
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   ETC_FILES,
   etcContent,
   type JailNetwork,
+  type JailPlan,
   type JailSpec,
   planJail,
   type Step,
 } from '../../../src/jail/plan.ts';
+import { FIXTURES } from '../../support/compile.ts';
 
 const SPEC: JailSpec = {
   name: 'blog',
@@ -57,6 +60,19 @@ const targets = (steps: readonly Step[]) =>
   steps.flatMap((step) => ('target' in step ? [step.target] : []));
 
 describe('planJail()', () => {
+  test('is what the committed list says, which `-u` writes anew: what changed in it is what to review', async () => {
+    const binds = [
+      { source: '/srv/open', target: '/srv/open', readOnly: false },
+      { source: '/srv/closed', target: '/srv/closed', readOnly: true },
+    ];
+    const jailed = planJail({ ...SPEC, network: NETWORK, opt: '/srv/opt', binds });
+    const shared = planJail({ ...SPEC, namespaces: ['fs'], hooks: [] });
+    const textOf = ({ steps }: JailPlan) =>
+      steps.map((step) => `${JSON.stringify(step)}\n`).join('');
+    const text = `${textOf(jailed)}\nWithout namespaces but fs:\n${textOf(shared)}`;
+    await expect(text).toMatchFileSnapshot(join(FIXTURES, 'plan.golden'));
+  });
+
   test('shows a tenant its own cgroups read-only, in a /sys that holds nothing else', () => {
     const flags = ['ro', 'nosuid', 'nodev', 'noexec'];
     const stepsAt = (spec: JailSpec) =>
