@@ -126,7 +126,7 @@ beforeAll(async () => {
       words,
       attempts.map(({ what }) => what),
     );
-}, patienceMs(120_000));
+}, patienceMs(300_000));
 afterAll(async () => {
   for (const jail of jails) await jail.stop();
   signal(hostPid, 'SIGKILL');

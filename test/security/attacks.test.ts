@@ -177,7 +177,7 @@ cron = @reboot ${line('cron')}
   await m.startSshd();
   await until('ssh comes in', () => m.ssh('c-attacker', ['true']).status === 0);
   await make('ssh', () => m.ssh('c-attacker', [line('ssh')]));
-}, patienceMs(120_000));
+}, patienceMs(300_000));
 afterAll(async () => {
   signal(canary.pid, 'SIGKILL');
   await m.close();

@@ -117,7 +117,7 @@ export function commandFor(
 /** How each ended, by what it is called, once all have. */
 export async function resultsOf(home: string, name: string): Promise<ReadonlyMap<string, Result>> {
   const file = join(home, `results-${name}`);
-  await until(`the attempts of ${name} have been made`, () => existsSync(file), 60_000);
+  await until(`the attempts of ${name} have been made`, () => existsSync(file), 120_000);
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   return new Map(lines.map((line) => JSON.parse(line) as Result).map((one) => [one.what, one]));
 }
