@@ -43,6 +43,8 @@ function homeOf(name: string) {
   return home;
 }
 
+const keep = (name: string) => sh(name, 'echo precious >~/kept');
+
 async function restartEmperor(signal: NodeJS.Signals): Promise<void> {
   await emperor.signal(signal);
   await emperor.start();
@@ -136,7 +138,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
 
   test('grows while its vassal runs; without CAP_SYS_RESOURCE it says so, and grows at the next start', () => {
     const [{ pid }, before] = [status('full'), homeOf('full')];
-    sh('full', 'echo precious >~/kept');
+    keep('full');
     emperor.apply('full', vassal('home-size = 160M\n'));
     expect(status('full')).toMatchObject({ pid, restarts: 0, limits: { 'home-size': 160 * MIB } });
     if (GROWS_LIVE) {
@@ -154,7 +156,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   });
 
   test('grows at a start', () => {
-    sh('beside', 'echo precious >~/kept');
+    keep('beside');
     expect(emperor.cli('stop', 'beside')).toMatchObject({ status: 0 });
     emperor.apply('beside', vassal('home-size = 64M\n'));
     expect(status('beside').unmetLimits).toEqual([]);
@@ -163,6 +165,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   });
 
   test('grows at a start when that was cut short before, its file larger already', () => {
+    keep('beside');
     expect(emperor.cli('stop', 'beside')).toMatchObject({ status: 0 });
     truncateSync(imageOf('beside'), 96 * MIB);
     writeFileSync(path('.images/.growing-beside'), '');
@@ -173,6 +176,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   });
 
   test('is never made smaller, nor taken away: status says so', () => {
+    keep('beside');
     const { pid } = status('beside');
     const { sizeBytes } = homeOf('beside');
     emperor.apply('beside', vassal('home-size = 16M\n'));
@@ -192,6 +196,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   test.each(['SIGKILL', 'SIGTERM'] as const)(
     'goes on when the emperor is ended by %s, and the next one knows it',
     async (signal) => {
+      keep('full');
       const { pid } = status('full');
       const [before, devices] = [homeOf('full'), devicesOf('full')];
       await emperor.signal(signal);
@@ -204,6 +209,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   );
 
   test('is the same after restarts, a stop, and the death of its init; one device at most stands before it', async () => {
+    keep('full');
     for (const _ of [1, 2, 3]) {
       expect(emperor.cli('restart', 'full')).toMatchObject({ status: 0 });
       expect(devicesOf('full')).toHaveLength(1);
@@ -223,6 +229,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   });
 
   test('in which the kernel has met errors is mended at its next start', () => {
+    keep('full');
     const stateOf = () =>
       /^Filesystem state: +(.*)$/m.exec(
         execFileSync('dumpe2fs', ['-h', imageOf('full')], { encoding: 'utf8', stdio: 'pipe' }),
@@ -256,6 +263,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
   });
 
   test('is not mounted while somebody else has the image open', async () => {
+    keep('full');
     expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
     const held = openSync(imageOf('full'), 'r+');
     try {
