@@ -1,15 +1,16 @@
 #!/usr/bin/env node
-// npm run bench: figures of start, memory, idle cost, adoption, the CLI, jobs, doors and the network, each with a peer of the same
-// run where there is one: the bare program (programs/bare.c), an idle Node process, Debian's uwsgi-emperor, kernel
+// npm run bench: figures of start, memory, idle cost, adoption, the CLI, jobs, doors, bombs and the network, each with a peer
+// of the same run where there is one: the bare program (programs/bare.c), an idle Node process, uwsgi-emperor, kernel
 // veth. Prints a table and writes bench/results/latest.json. Needs root, a built tree, distros/bookworm.
 //
-// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer] [network] [doors] [cron] [idle]    only these parts;
+// node bench/run.mjs [--quick] [--scale=0.05] [start] [latency] [peer] [network] [doors] [cron] [bombs] [idle]    only these parts;
 // --quick: a tenth of the vassals and seconds. A bound that is missed is a MISS, or the machine's CEILING where the
 // peer misses it, too.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bareRates, startBystander } from './bare.mjs';
+import { bombs } from './bombs.mjs';
 import { cron } from './cron.mjs';
 import { doors } from './doors.mjs';
 import { network } from './network.mjs';
@@ -214,6 +215,7 @@ const PARTS = {
   network: () => network(SCALE),
   doors: () => doors(SCALE),
   cron: () => cron(SCALE),
+  bombs: () => bombs(SCALE),
   idle: () => idlePeers(scaled(1000)),
 };
 const chosen = process.argv.slice(2).filter((word) => word in PARTS);

@@ -38,10 +38,14 @@ export function median(values) {
 export function buildPrograms(directory) {
   mkdirSync(directory, { recursive: true });
   for (const name of ['stamp', 'sleep', 'bare', 'rr', 'bare-router']) {
-    const source = join(ROOT, 'bench/programs', `${name}.c`);
-    const options = ['-static', '-Os', '-s', ...kernelHeaders()];
-    execFileSync('musl-gcc', [...options, '-o', join(directory, name), source]);
+    compile(join(ROOT, 'bench/programs', `${name}.c`), join(directory, name));
   }
+}
+
+/** Statically. */
+export function compile(source, program) {
+  const options = ['-static', '-Os', '-s', ...kernelHeaders()];
+  execFileSync('musl-gcc', [...options, '-o', program, source]);
 }
 
 export function memAvailableBytes() {
