@@ -28,6 +28,7 @@ const TESTS = {
       ],
       [
         ...['test/kernel/door.test.ts', 'test/kernel/launcher.test.ts', 'test/kernel/init.test.ts'],
+        ...['test/kernel/home-image.test.ts', 'test/security/network-attacks.test.ts'],
         'test/security/inside.test.ts',
       ],
     ],
@@ -121,7 +122,7 @@ function mutantsOfConditions(source) {
       : mutant(source, {
           at: at + whole.indexOf(statement),
           length: statement.length,
-          by: ';',
+          by: `if (0) ${statement}`,
           what: `without ${statement}`,
           tests: 'filter',
         }),

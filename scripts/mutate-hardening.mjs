@@ -11,7 +11,15 @@
 // Needs root, and what `npm test` needs. The tests of a mutant run in a mount namespace of their own: some mutants let
 // mounts get out of where they should be.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -72,7 +80,7 @@ const build = (copy) => run(process.execPath, ['scripts/build.mjs'], copy, LIMIT
 
 /** Which test fails; null where all pass. */
 function failureOf(copy, files) {
-  const vitest = ['node_modules/.bin/vitest', 'run', '--bail=1', '--reporter=verbose', ...files];
+  const vitest = ['node_modules/.bin/vitest', 'run', '--reporter=verbose', ...files];
   const alone = ['--mount', '--propagation', 'private', '--kill-child', '--fork', '--'];
   const { status, signal, stdout, stderr } = run('unshare', [...alone, ...vitest], copy, LIMIT_MS);
   if (signal !== null) return 'it hangs';
@@ -81,9 +89,18 @@ function failureOf(copy, files) {
   return /^ *(?:×|FAIL) +(.*?)(?: \d+ms)?$/m.exec(text)?.[1] ?? text.trim().split('\n').at(-1);
 }
 
-/** How one mutant fares: `noticed` tells by which kind of test, `by` which one. */
+/** How one mutant fares, whose file is as it was afterwards: `noticed` tells by which kind of test, `by` which one. */
 function judge(copy, { file, content, tests }) {
+  const original = readFileSync(join(copy, file));
   writeFileSync(join(copy, file), content);
+  try {
+    return verdictOf(copy, tests);
+  } finally {
+    writeFileSync(join(copy, file), original);
+  }
+}
+
+function verdictOf(copy, tests) {
   if (!build(copy)) return { noticed: 'build', by: 'it does not compile' };
   const stages = [
     ...tests.behaviour.map((files) => ['behaviour', files]),
@@ -114,7 +131,6 @@ function runAll(mutants) {
     return mutants.map((mutant) => {
       const begun = performance.now();
       const verdict = judge(copy, mutant);
-      cpSync(join(ROOT, mutant.file), join(copy, mutant.file));
       const seconds = Math.round((performance.now() - begun) / 100) / 10;
       console.log(
         `${verdict.noticed.padEnd(9)} ${String(seconds).padStart(5)} s  ${mutant.id}${verdict.by && `\n${' '.repeat(20)}${verdict.by}`}`,

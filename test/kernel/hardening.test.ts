@@ -18,11 +18,12 @@ import {
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { startLauncher } from '../../src/jail/start-launcher.ts';
 import { compileFixture } from '../support/compile.ts';
 import { launch, type TestJail } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
 import { until } from '../support/wait.ts';
-import type { World } from '../support/world.ts';
+import { type World, world } from '../support/world.ts';
 
 const { EACCES, EROFS } = constants.errno;
 
@@ -216,6 +217,46 @@ test('directories that are not its own are writable for root alone', async () =>
     return uid !== 0 || (mode & 0o022) !== 0;
   });
   expect(open).toEqual(['run/lock']);
+});
+
+test('a vassal is the same whatever its launcher was started with: groups, mask, capabilities to inherit', async () => {
+  const elsewhere = await world();
+  try {
+    const { wrapper } = elsewhere.launcherSetting;
+    const odd = [
+      ...['setpriv', '--groups=4,24', '--inh-caps=+net_raw', '--ambient-caps=+net_raw', '--'],
+      ...['sh', '-c', 'umask 0; trap "" USR1; exec "$@"', 'sh'],
+    ];
+    const { client } = await startLauncher({
+      ...elsewhere.launcherSetting,
+      wrapper: [...wrapper, ...odd],
+    });
+    client.close();
+    await elsewhere.launcher();
+    const jail = await launch(elsewhere, elsewhere.plan('same'));
+    await jail.start(['/bin/forever']);
+    await until('it runs', () => elsewhere.logOf('same').includes('running'));
+    const [process = 0] = elsewhere.membership.payloadPids('same');
+    for (const pid of [jail.pid, process]) {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      expect(status).toMatch(/^Umask:\t0022$/m);
+      expect(status).toMatch(/^Groups:\s*$/m);
+      expect(status.match(/^Cap\w+:\t0+$/gm)).toHaveLength(5);
+    }
+    expect(readFileSync(`/proc/${process}/status`, 'utf8')).toMatch(/^SigIgn:\t0+$/m);
+    const socket = join(elsewhere.paths.run, 'vassals/same/init.sock');
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    await jail.stop();
+  } finally {
+    await elsewhere.close();
+  }
+});
+
+test('the base below the root directory, which nothing leads to, is closed all the same', () => {
+  const flagsOf = 'import os, sys; print(os.statvfs(sys.argv[1]).f_flag & 15)';
+  const base = `/proc/${w.launcherPid()}/cwd`;
+  // Read-only, nosuid, nodev, noexec.
+  expect(execFileSync('python3', ['-c', flagsOf, base], { encoding: 'utf8' })).toBe('15\n');
 });
 
 test('a process has the limits of its vassal, and is what the kernel kills before init', async () => {

@@ -25,7 +25,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EmperorError } from '../../src/base/errors.ts';
 import { judgeRoot } from '../../src/distro/inspect.ts';
 import { removeAside, setAside } from '../../src/emperor/purge.ts';
-import { ETC_FILES, type JailSpec } from '../../src/jail/plan.ts';
+import { ETC_FILES, type JailSpec, planJail } from '../../src/jail/plan.ts';
 import { compileFixture } from '../support/compile.ts';
 import { failureOf, forgetFailed, launch } from '../support/jail.ts';
 import { useJails } from '../support/jails.ts';
@@ -140,6 +140,49 @@ describe('a distro in which a link stands for', () => {
     symlinkSync(join(canary, 'resolv.conf'), path);
     const jail = await launch(w, planOf({ etcFiles: judgeRoot(distro).etcFiles }));
     await jail.stop();
+  });
+});
+
+describe('a link in the place of', () => {
+  const places: readonly (readonly [string, string, (spec: JailSpec) => Partial<JailSpec>])[] = [
+    ['the distro', '', (spec) => ({ distro: linkTo(`${spec.home}.link`, spec.distro) })],
+    ['its log directory', '', (spec) => ({ logDirectory: linkTo(spec.logDirectory, canary) })],
+    [
+      'its lock',
+      'ELOOP',
+      (spec) => {
+        linkTo(join(spec.runDirectory, 'lock'), join(canary, 'kept'));
+        return {};
+      },
+    ],
+  ];
+  const linkTo = (path: string, target: string) => {
+    symlinkSync(target, path);
+    return path;
+  };
+
+  test.each(places)('%s is refused', async (_, why, changesOf) => {
+    const spec = w.spec(freshName());
+    const plan = planJail({ ...spec, ...changesOf(spec) });
+    expect(await failureOf(w, plan)).toMatch(new RegExp(`^Cannot .*${why || 'ENOTDIR|ELOOP'}`));
+    for (const path of [`${spec.home}.link`, spec.logDirectory])
+      rmSync(path, { force: true, recursive: true });
+  });
+
+  test('its log is not followed, also to what its tenant may write to, and made anew', async () => {
+    const spec = w.spec(freshName());
+    const target = join(w.directory, 'of-the-tenant');
+    writeFileSync(target, '');
+    mkdirSync(spec.logDirectory);
+    symlinkSync(target, join(spec.logDirectory, 'current'));
+    for (const path of [target, spec.logDirectory]) chownSync(path, spec.uid, spec.gid);
+    const jail = await launch(w, planJail(spec));
+    await jail.run(['/bin/says', 'something']);
+    await jail.stop();
+    expect(readFileSync(target, 'utf8')).toBe('');
+    const log = lstatSync(join(spec.logDirectory, 'current'));
+    expect([log.isFile(), log.uid]).toEqual([true, spec.uid]);
+    unlinkSync(target);
   });
 });
 

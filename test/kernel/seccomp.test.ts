@@ -46,6 +46,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   ENOSYS: [
     ...['clone3', 'io_setup', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
     ...['personality_exec', 'personality_exec_high'],
+    ...['io_destroy', 'io_submit', 'io_cancel', 'io_getevents', 'io_pgetevents'],
     ...['modify_ldt', 'vmsplice', 'name_to_handle_at'],
   ],
   EAFNOSUPPORT: [

@@ -163,7 +163,7 @@ export function logLines(text: string): readonly LogLine[] {
 }
 
 const LOG_LINE =
-  /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr|system) ([FP]) (\S+) ?(.*)$/;
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr|system) ([FP]) (\S+) ?(.*)$/s;
 
 function valuesOf(lines: readonly LogLine[]): ReadonlyMap<string, readonly string[]> {
   const values = new Map<string, string[]>();

@@ -38,6 +38,13 @@ bool log_has_room(int count) {
   return free_count >= count;
 }
 
+/* The label is one word of the line. */
+static void make_word(char *label) {
+  if (!*label) strcpy(label, "-");
+  for (char *c = label; *c; c++)
+    if ((uint8_t)*c <= ' ' || *c == 0x7f) *c = '_';
+}
+
 void log_pipe_open(int fd, const char *label, bool is_stderr) {
   struct log_pipe *pipe = free_pipe();
   if (!pipe) {
@@ -47,10 +54,8 @@ void log_pipe_open(int fd, const char *label, bool is_stderr) {
   pipe->fd = fd;
   pipe->length = 0;
   pipe->source.stream = is_stderr ? " stderr" : " stdout";
-  snprintf(pipe->source.label, sizeof pipe->source.label, "%s", *label ? label : "-");
-  /* The label is one word of the line. */
-  for (char *c = pipe->source.label; *c; c++)
-    if ((uint8_t)*c <= ' ' || *c == 0x7f) *c = '_';
+  snprintf(pipe->source.label, sizeof pipe->source.label, "%s", label);
+  make_word(pipe->source.label);
   fcntl(fd, F_SETFL, O_NONBLOCK);
   loop_watch(fd, WATCH_PIPE, (uint32_t)(pipe - pipes), EPOLLIN);
 }
@@ -115,9 +120,14 @@ void log_note(struct peer *peer, const struct frame *frame) {
     loop_say_error(peer, frame->id, -1, EINVAL, "no label");
     return;
   }
+  make_word(source.label);
   log_begin();
-  while (field_next(&at, &length, &field))
-    if (field.tag == TAG_TEXT) log_line(&source, true, field.bytes, field.length < LINE_BYTES ? field.length : LINE_BYTES);
+  while (field_next(&at, &length, &field)) {
+    if (field.tag != TAG_TEXT) continue;
+    size_t fits = field.length < LINE_BYTES ? field.length : LINE_BYTES;
+    const uint8_t *end = memchr(field.bytes, '\n', fits);
+    log_line(&source, true, field.bytes, end ? (size_t)(end - field.bytes) : fits);
+  }
   log_end();
   loop_say_ok(peer, frame->id);
 }
