@@ -471,7 +471,8 @@ export class Vassal {
     try {
       await this.#startLimit().run((giveBack) => this.#start(giveBack));
     } catch (error) {
-      if (!this.#jail) await this.#clean();
+      // Once we have let go, what has its name may be the next emperor's.
+      if (!this.#jail && !this.#isReleased) await this.#clean();
       this.#startFailed(error);
     }
   }
