@@ -2,7 +2,7 @@
  * `home-size`: a home that is full is so alone; it grows, outlives whoever ends, and leaves nothing when it is purged.
  * And all else that a tenant can write to has a size as well.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -313,5 +313,43 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
     expect(readdirSync(path('.images')).filter((name) => name.includes('full'))).toEqual([]);
     emperor.apply('full', vassal('home-size = 32M\n'));
     expect(sh('full', 'ls -A ~').stdout).toBe('');
+  });
+});
+
+describe.skipIf(lackForImages() !== null)('homes on a disk of the host that is full', () => {
+  let crowded: TestEmperor;
+
+  beforeAll(async () => {
+    // Of the daemon's line the third word behind its name is its emperor.ini.
+    const mountHomes =
+      'homes=$(dirname "$3")/homes; mkdir "$homes"; mount -t tmpfs -o size=40M,mode=755 none "$homes"; exec "$0" "$@"';
+    crowded = new TestEmperor({}, { through: ['sh', '-c', mountHomes] });
+    await crowded.start();
+  });
+  afterAll(() => crowded.close());
+
+  test('have what was there before, once there is room and their vassals were restarted', () => {
+    const run = (name: string, script: string) =>
+      crowded.cli('exec', name, '--', 'sh', '-c', script);
+    const onHost = (script: string) =>
+      spawnSync('nsenter', ['-t', String(crowded.pid), '-m', 'sh', '-c', script]).status;
+    const filler = join(crowded.directory, 'homes/.filler');
+    const names = ['first', 'second'];
+    for (const name of names) {
+      crowded.apply(name, vassal('home-size = 64M\n'));
+      expect(run(name, 'echo precious >~/kept && sync ~/kept')).toMatchObject({ status: 0 });
+    }
+    expect(onHost(`cat /dev/zero >${filler}`)).not.toBe(0);
+    const write = 'head -c 8M /dev/zero >~/file && sync ~/file';
+    for (const name of names) {
+      expect(run(name, write).status).not.toBe(0);
+      expect(crowded.status(name).state).toBe('running');
+    }
+    expect(onHost(`rm ${filler}`)).toBe(0);
+    for (const name of names) {
+      expect(crowded.cli('restart', name)).toMatchObject({ status: 0 });
+      const answer = run(name, `cat ~/kept && ${write} && rm ~/file`);
+      expect(answer).toMatchObject({ status: 0, stdout: 'precious\n' });
+    }
   });
 });
