@@ -224,9 +224,11 @@ describe('a vassal', () => {
 
   test('that an operator stops while its command is being replaced starts no other command', async () => {
     const deaf = `sh -c 'trap "" TERM; echo begin; while :; do sleep 0.05; done'`;
-    emperor.apply('halted', vassal(deaf, 'stop-grace = 4s\n'));
+    // `stop` has to come before it is over.
+    const grace = `stop-grace = ${patienceMs(4000)}ms\n`;
+    emperor.apply('halted', vassal(deaf, grace));
     await until('it ignores SIGTERM', () => emperor.log('halted').includes('begin'));
-    emperor.write('halted', vassal(deaf, 'stop-grace = 4s\nenv = A=1\n'));
+    emperor.write('halted', vassal(deaf, `${grace}env = A=1\n`));
     await until('its command is being stopped', () => status('halted').state === 'reloading');
     expect(emperor.cli('stop', 'halted').status).toBe(0);
     expect(emperor.log('halted').match(/begin/g)).toHaveLength(1);
