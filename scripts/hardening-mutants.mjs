@@ -25,6 +25,7 @@ const TESTS = {
       [
         ...['test/kernel/jail.test.ts', 'test/kernel/jail-failures.test.ts'],
         ...['test/kernel/paths-of-others.test.ts', 'test/kernel/crontab.test.ts'],
+        'test/kernel/adopt-process.test.ts',
       ],
       [
         ...['test/kernel/door.test.ts', 'test/kernel/launcher.test.ts', 'test/kernel/init.test.ts'],

@@ -1,6 +1,14 @@
 /** ADOPT and LOOK: init finds daemons that went into the background by files that are the tenant's own. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { TestJail } from '../support/jail.ts';
@@ -72,6 +80,9 @@ test('nothing but the number of a background process is believed', async () => {
   };
   for (const [name, text] of Object.entries(cases)) writeFileSync(inHome(jail, name), text);
   execFileSync('mkfifo', [inHome(jail, 'fifo')]);
+  // It has a good number to give.
+  const fifo = openSync(inHome(jail, 'fifo'), 'r+');
+  writeSync(fifo, `${pid}\n`);
   mkdirSync(inHome(jail, 'directory'));
   symlinkSync('loop', inHome(jail, 'loop'));
   const answers = await Promise.all(
@@ -85,6 +96,7 @@ test('nothing but the number of a background process is believed', async () => {
       },
     ),
   );
+  closeSync(fifo);
   expect(Object.fromEntries(answers)).toEqual({
     ...{ empty: 'EINVAL', init: 'EINVAL', negative: 'EINVAL', zero: 'EINVAL', huge: 'EINVAL' },
     ...{ word: 'EINVAL', command: 'ESRCH', nobody: 'ESRCH', fifo: 'EINVAL', directory: 'EINVAL' },
