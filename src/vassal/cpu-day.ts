@@ -21,7 +21,7 @@ export const SPENT_WEIGHT = 1;
 const SHORTEST_LOOK_MS = 1000;
 const LONGEST_SHORTEST_LOOK_MS = 60_000;
 /** Somebody may set the clock. */
-const LONGEST_LOOK_MS = 3_600_000;
+export const LONGEST_LOOK_MS = 3_600_000;
 
 /**
  * What there is to know after the kernel has counted `counter`. Nothing counts that was used before anybody looked;

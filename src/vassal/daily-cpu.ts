@@ -16,6 +16,7 @@ import { hostZone, zoneOf } from '../cron/zone.ts';
 import {
   type CpuReading,
   isSpentOn,
+  LONGEST_LOOK_MS,
   limitsOfSpent,
   nextLookMs,
   readingAfter,
@@ -46,33 +47,49 @@ export interface DailyCpuUse {
   readonly renewedAtMs: number;
 }
 
+export interface DailyCpuListener {
+  /** The budget is used up, or there is a new one. */
+  readonly onTurn: (isSpent: boolean) => void;
+  /** `unmet()` may have another answer. */
+  readonly onUnmet: () => void;
+}
+
 interface Budget {
   readonly budgetMs: number;
   /** The most that it can use at once. */
   readonly processors: number;
 }
 
+interface Day {
+  readonly midnightMs: number;
+  readonly nextMidnightMs: number;
+}
+
 /** So that not all wake at midnight. */
 const MIDNIGHT_SPREAD_MS = 10_000;
+const UNCOUNTED = 'the kernel does not tell what it has used (cgroup v1: the cpuacct controller)';
 /** Of the budget. */
 const WRITTEN_SHARE = 0.01;
 
 export class DailyCpu {
   readonly #name: string;
   readonly #host: DailyCpuHost;
-  readonly #onTurn: (isSpent: boolean) => void;
+  readonly #listener: DailyCpuListener;
   #budget: Budget | null = null;
   /** When the jail was made; null while there is none. */
   #startedAtMs: number | null = null;
+  /** At the last look there was nothing to be read. */
+  #isUncounted = false;
   #reading: CpuReading | undefined;
   #written: CpuReading | undefined;
   #cancel = () => {};
+  /** The day of the last look. */
+  #today: Day = { midnightMs: 0, nextMidnightMs: 0 };
 
-  /** `onTurn` is told when the budget is used up, and when there is a new one. */
-  constructor(name: string, host: DailyCpuHost, onTurn: (isSpent: boolean) => void) {
+  constructor(name: string, host: DailyCpuHost, listener: DailyCpuListener) {
     this.#name = name;
     this.#host = host;
-    this.#onTurn = onTurn;
+    this.#listener = listener;
   }
 
   /** Watches the jail that was made then, if its configuration has a budget. */
@@ -98,8 +115,11 @@ export class DailyCpu {
 
   /** Why its budget is not kept, if it has one that is not. */
   unmet(): readonly Unmet[] {
-    if (!this.#budget || this.#canBeKept()) return [];
-    return [{ key: 'daily-cpu', reason: 'the cpu controller of cgroups is not there' }];
+    if (!this.#budget) return [];
+    if (!this.#canBeKept()) {
+      return [{ key: 'daily-cpu', reason: 'the cpu controller of cgroups is not there' }];
+    }
+    return this.#isUncounted ? [{ key: 'daily-cpu', reason: UNCOUNTED }] : [];
   }
 
   use(): DailyCpuUse | null {
@@ -126,13 +146,18 @@ export class DailyCpu {
   #look(): void {
     this.#cancel();
     const wasSpent = this.#reading?.isSpent ?? false;
+    const wasUncounted = this.#isUncounted;
     const reading = this.#read();
+    this.#isUncounted = this.#budget !== null && reading === undefined;
     if (this.#budget && reading) {
       this.#note(reading);
       this.#lookAgain(this.#budget, reading);
+    } else if (this.#budget) {
+      this.#cancel = this.#host.clock.after(LONGEST_LOOK_MS, () => this.#look());
     } else this.#forget();
     const isSpent = this.#reading?.isSpent ?? false;
-    if (isSpent !== wasSpent) this.#onTurn(isSpent);
+    if (isSpent !== wasSpent) this.#listener.onTurn(isSpent);
+    if (this.#isUncounted !== wasUncounted) this.#listener.onUnmet();
   }
 
   #lookAgain(budget: Budget, reading: CpuReading): void {
@@ -173,7 +198,7 @@ export class DailyCpu {
 
   /** What is used without a budget does not count later. */
   #forget(): void {
-    if (this.#budget || !this.#reading) return;
+    if (!this.#reading) return;
     this.#reading = undefined;
     this.#written = undefined;
     this.#host.cpuReadings.write(this.#name, null);
@@ -188,12 +213,16 @@ export class DailyCpu {
     return this.#budget !== null && isSpentOn(reading, this.#day().midnightMs);
   }
 
-  #day(): { readonly midnightMs: number; readonly nextMidnightMs: number } {
-    const zone = zoneOf(hostZone());
+  #day(): Day {
     const nowMs = this.#host.clock.now();
-    return {
-      midnightMs: midnightBefore(zone, nowMs),
-      nextMidnightMs: midnightAfter(zone, nowMs),
-    };
+    const { midnightMs, nextMidnightMs } = this.#today;
+    // To ask which zone it is costs more than all the rest of a look.
+    if (nowMs < midnightMs || nowMs >= nextMidnightMs) this.#today = dayAt(nowMs);
+    return this.#today;
   }
+}
+
+function dayAt(nowMs: number): Day {
+  const zone = zoneOf(hostZone());
+  return { midnightMs: midnightBefore(zone, nowMs), nextMidnightMs: midnightAfter(zone, nowMs) };
 }

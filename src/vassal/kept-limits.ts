@@ -4,7 +4,7 @@
  */
 import type { Log } from '../base/log.ts';
 import type { Unmet } from '../cgroup/controllers.ts';
-import type { Limits } from '../cgroup/limits.ts';
+import { type Limit, type Limits, shownLimits } from '../cgroup/limits.ts';
 import { type Alarm, Alarms, type AlarmsHost } from './alarms.ts';
 import { DailyCpu, type DailyCpuHost, type DailyCpuUse } from './daily-cpu.ts';
 import { Retry } from './retry.ts';
@@ -43,6 +43,7 @@ export class KeptLimits {
   /** What could not be set. */
   #unset: readonly Unmet[] = [];
   #unmetHome: readonly Unmet[] = [];
+  #hasHomeSize = false;
   #told: readonly Unmet[] = [];
 
   readonly alarms: Alarms;
@@ -54,9 +55,12 @@ export class KeptLimits {
     this.alarms = new Alarms(name, host, listener.onAlarm);
     const { clock, random } = host;
     this.#retry = new Retry({ clock, random, backoff: () => AGAIN });
-    this.#dailyCpu = new DailyCpu(name, host, (isSpent) => {
-      listener.onDailyCpu(isSpent);
-      this.#set();
+    this.#dailyCpu = new DailyCpu(name, host, {
+      onTurn: (isSpent) => {
+        listener.onDailyCpu(isSpent);
+        this.#set();
+      },
+      onUnmet: () => this.#tellNews(),
     });
   }
 
@@ -106,8 +110,9 @@ export class KeptLimits {
   }
 
   /** Takes what is not kept of its home's size, which others see to. */
-  noteHome(unmet: readonly Unmet[]): void {
+  noteHome(unmet: readonly Unmet[], homeSize: Limit | null): void {
     this.#unmetHome = unmet;
+    this.#hasHomeSize = typeof homeSize === 'number';
     this.#tellNews();
   }
 
@@ -118,8 +123,16 @@ export class KeptLimits {
     const keys = new Set(now.map(({ key }) => key));
     for (const key of new Set(before.map((one) => one.key))) {
       const message = `\`${key}\` is kept now`;
-      if (!keys.has(key)) this.#listener.onUnmet({ key, message, isMet: true });
+      const isMet = !keys.has(key) && this.#isWanted(key);
+      if (isMet) this.#listener.onUnmet({ key, message, isMet });
     }
+  }
+
+  /** What is no longer asked for is not kept either. */
+  #isWanted(key: string): boolean {
+    if (key === 'home-size') return this.#hasHomeSize;
+    if (key === 'ksm') return this.#limits?.ksm ?? false;
+    return this.#limits !== null && key in shownLimits(this.#limits);
   }
 
   #unmetKsm(): readonly Unmet[] {

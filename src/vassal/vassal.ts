@@ -526,11 +526,12 @@ export class Vassal {
   }
 
   async #makeJail(wanted: Wanted): Promise<void> {
-    this.#limits.noteHome(await this.#host.homes.prepare(wanted.config));
+    const { config } = wanted;
+    this.#limits.noteHome(await this.#host.homes.prepare(config), config.homeSize);
     if (this.#isReleased || !this.#isIn('starting')) {
       throw new EmperorError('start-failed', 'it was ended meanwhile');
     }
-    await this.#announce(wanted.config);
+    await this.#announce(config);
     this.#isAnnounced = true;
     const applied = this.#next(wanted);
     const jail = await Jail.launch(this.#host, this.name, {
@@ -849,7 +850,7 @@ export class Vassal {
     const jail = this.#jail;
     if (!jail) return;
     const unmet = await this.#host.homes.follow(config, jail.pid);
-    if (this.#jail === jail) this.#limits.noteHome(unmet);
+    if (this.#jail === jail) this.#limits.noteHome(unmet, config.homeSize);
   }
 
   /** An adopted init without a record may run just what is wanted. */

@@ -1,5 +1,5 @@
 /** The limits of a running vassal, over controllers that a test answers for. */
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import type { Unmet } from '../../../src/cgroup/controllers.ts';
 import type { Limits } from '../../../src/cgroup/limits.ts';
@@ -17,7 +17,7 @@ const STARTED_AT = MORNING - HOUR_MS;
 const BUDGET: Limits = { dailyCpuMs: 2 * HOUR_MS, cpuWeight: 300 };
 
 let clock: ManualClock;
-let cpuSeconds: number;
+let cpuSeconds: number | null;
 let looks: number;
 let applied: Limits[];
 let answer: readonly Unmet[];
@@ -85,7 +85,7 @@ const zone = () => zoneOf(hostZone());
 /** Burns on `share` of one processor for `ms`, in steps of a second. */
 async function burn(ms: number, share: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += SECOND_MS) {
-    cpuSeconds += share;
+    cpuSeconds = (cpuSeconds ?? 0) + share;
     await clock.pass(SECOND_MS);
   }
 }
@@ -147,7 +147,7 @@ describe('a budget for the day', () => {
     limits.apply(BUDGET, STARTED_AT);
     await burn(HOUR_MS, 1);
     limits = make();
-    cpuSeconds += 600;
+    cpuSeconds = (cpuSeconds ?? 0) + 600;
     limits.apply(BUDGET, STARTED_AT);
     expect(limits.dailyCpu?.usedMs).toBe(4200 * SECOND_MS);
   });
@@ -176,6 +176,31 @@ describe('a budget for the day', () => {
     expect(told).toEqual(['spent', 'renewed']);
   });
 
+  test('that cannot be counted is told as not kept, and looked at again within the hour', async () => {
+    cpuSeconds = null;
+    limits.watch(BUDGET, STARTED_AT);
+    expect(limits.unmet).toMatchObject([
+      { key: 'daily-cpu', reason: expect.stringContaining('cpuacct') },
+    ]);
+    expect(told).toEqual(['daily-cpu unmet']);
+    cpuSeconds = 0;
+    await clock.pass(HOUR_MS);
+    expect([limits.unmet, told]).toEqual([[], ['daily-cpu unmet', 'daily-cpu met']]);
+    await burn(2.1 * HOUR_MS, 1);
+    expect(told.at(-1)).toBe('spent');
+    expect(clock.timers).toBe(1);
+  });
+
+  test('asks once a day which day it is', async () => {
+    const asked = vi.spyOn(Intl.DateTimeFormat.prototype, 'resolvedOptions');
+    limits.apply(BUDGET, STARTED_AT);
+    await burn(HOUR_MS, 1);
+    expect(limits.dailyCpu).toMatchObject({ isSpent: false });
+    const { length } = asked.mock.calls;
+    asked.mockRestore();
+    expect(length).toBe(1);
+  });
+
   test('on a machine that cannot share out processors is told as not kept', () => {
     hasCpu = false;
     limits.apply(BUDGET, STARTED_AT);
@@ -199,6 +224,15 @@ describe('a limit below what is used', () => {
     await clock.pass(75 * SECOND_MS);
     expect(applied.length).toBe(tries + 1);
     expect([told, limits.unmet]).toEqual([['memory-max unmet', 'memory-max met'], []]);
+    expect(clock.timers).toBe(0);
+  });
+
+  test('is not told as kept when the file asks for it no longer', () => {
+    answer = [BUSY];
+    limits.apply({ memoryMax: 1 << 20 }, STARTED_AT);
+    answer = [];
+    limits.apply({}, STARTED_AT);
+    expect([told, limits.unmet]).toEqual([['memory-max unmet'], []]);
     expect(clock.timers).toBe(0);
   });
 
@@ -238,15 +272,18 @@ test('merging of memory that the kernel does not do is told as not kept, as long
   expect(limits.unmet).toEqual([]);
   ksmFailure = 'no';
   limits.apply({ ksm: false }, STARTED_AT);
-  expect(limits.unmet).toEqual([]);
+  expect([limits.unmet, told]).toEqual([[], ['ksm unmet']]);
 });
 
 test('what is not kept of its home stands beside the limits, and is told of by itself', () => {
   answer = [{ key: 'io-weight', reason: 'no' }];
   limits.apply({ ioWeight: 50 }, STARTED_AT);
-  limits.noteHome([{ key: 'home-size', reason: 'it holds more' }]);
-  limits.noteHome([{ key: 'home-size', reason: 'it holds more' }]);
+  limits.noteHome([{ key: 'home-size', reason: 'it holds more' }], 1 << 20);
+  limits.noteHome([{ key: 'home-size', reason: 'it holds more' }], 1 << 20);
   expect(limits.unmet.map(({ key }) => key)).toEqual(['io-weight', 'home-size']);
-  limits.noteHome([]);
+  limits.noteHome([], 2 << 20);
   expect(told).toEqual(['io-weight unmet', 'home-size unmet', 'home-size met']);
+  limits.noteHome([{ key: 'home-size', reason: 'it holds more' }], 1 << 20);
+  limits.noteHome([], null);
+  expect(told.slice(3)).toEqual(['home-size unmet']);
 });
