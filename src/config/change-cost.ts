@@ -19,10 +19,20 @@ const FIELDS = Object.keys(OPTIONS) as readonly (keyof typeof OPTIONS)[];
 
 /** The dearest of all options that differ decides. */
 export function costOf(before: VassalConfig, after: VassalConfig): Change {
-  // A field that an older emperor did not know was as if nothing had been said: an upgrade restarts nobody.
   const differs = (field: keyof typeof OPTIONS) =>
-    !isDeepStrictEqual(before[field] ?? null, after[field] ?? null);
+    !isDeepStrictEqual(
+      before[field] === undefined ? unsaid(after[field]) : before[field],
+      after[field],
+    );
   const options = FIELDS.filter(differs).map((field) => OPTIONS[field]);
   const dearest = Math.max(0, ...options.map(({ reload }) => COSTS.indexOf(reload)));
   return { cost: COSTS[dearest] ?? 'jail', keys: options.map(({ name }) => name) };
+}
+
+/**
+ * A field that an older emperor did not know was as if nothing had been said, so that an upgrade restarts nobody. That is
+ * true of options without a default: a test says so of all that cost something, but for those that every record has.
+ */
+function unsaid(value: unknown): unknown {
+  return Array.isArray(value) ? [] : null;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { costOf } from '../../../src/config/change-cost.ts';
 import { INHERITED, VASSAL_OPTIONS } from '../../../src/config/options/vassal.ts';
+import type { VassalConfig } from '../../../src/config/vassal-config.ts';
 import { emperorOf, vassalOf } from '../../support/configuration.ts';
 
 const before = vassalOf('command = a\n');
@@ -45,5 +46,26 @@ describe('D4: costOf()', () => {
       cost: 'jail',
       keys: ['dns'],
     });
+  });
+
+  test('says none of any option that a record may lack', () => {
+    // Those of the first version; another with a default has to be compared with that.
+    const always = [
+      'distro',
+      'hostname',
+      'tmpSizeBytes',
+      'runSizeBytes',
+      'logMaxBytes',
+      'logFiles',
+    ];
+    const silent = vassalOf('');
+    const dear = Object.entries({ ...VASSAL_OPTIONS, ...INHERITED })
+      .filter(([field, { reload }]) => reload !== 'live' && !always.includes(field))
+      .map(([field]) => field);
+    expect(dear).toEqual(expect.arrayContaining(['dns', 'binds']));
+    for (const field of dear) {
+      const { [field as keyof VassalConfig]: _, ...older } = silent;
+      expect([field, costOf(older as VassalConfig, silent).cost]).toEqual([field, 'none']);
+    }
   });
 });
