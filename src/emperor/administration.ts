@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { EmperorError } from '../base/errors.ts';
+import { directoryOf, joinFile } from '../cgroup/membership.ts';
 import { isVassalName } from '../config/names.ts';
 import type { JailPlan } from '../jail/plan.ts';
 import { readKsm } from '../linux/ksm.ts';
@@ -147,7 +148,8 @@ export class Administration implements Governor {
     const wanted = vassal.wanted ?? vassal.applied;
     if (!wanted) throw new EmperorError('conflict', `Vassal ${name} has no valid configuration`);
     const generation = vassal.applied?.generation ?? 1;
-    const leaf = (kind: string) => `CGROUP/${name}/${kind}/cgroup.procs`;
+    const { kind } = this.#realm.vassalHost.membership;
+    const leaf = (of: string) => joinFile(kind, `CGROUP/${directoryOf(name)}/${of}`);
     return this.#realm.surroundings.planJail(
       { ...wanted, generation },
       { initJoin: leaf('init'), payloadJoin: leaf('payload'), joins: [], views: [] },

@@ -37,12 +37,14 @@ export const ADOPTED_AT_ONCE = 64;
 /** Returns the jails that run and are past their gate; ends and removes what is neither. */
 export async function findJails(host: JailHost): Promise<readonly Found[]> {
   const children = await host.launcher().list();
+  // The number of one that has ended may be somebody else's.
+  const living = children.filter((child) => child.state !== 'ended');
   const names = new Set([
     ...readdirSync(host.runDirectory),
     ...host.membership.names(),
-    ...children.filter((child) => child.state !== 'ended').map((child) => child.name),
+    ...living.map((child) => child.name),
   ]);
-  const launched = new Set(children.map(({ pid, name }) => `${pid} ${name}`));
+  const launched = new Set(living.map(({ pid, name }) => `${pid} ${name}`));
   const found = await inParallel(names, ADOPTED_AT_ONCE, (name) => findJail(host, name, launched));
   await Promise.all(
     children.filter((child) => child.state === 'ended').map(({ pid }) => host.launcher().ack(pid)),

@@ -19,7 +19,7 @@ export interface HostSettings {
 }
 
 interface Setting {
-  /** A `*` is any device of the network; the stricter of its setting and that of `all` counts. */
+  /** A `*` is any device of the network; the larger of its setting and that of `all` counts. */
   readonly name: string;
   readonly wanted: string;
   readonly isSound: (value: string) => boolean;

@@ -17,7 +17,7 @@
 /* On cgroup v1 a child can be born behind the list; what a pass has killed is gone a moment later. */
 #define KILL_PASSES 100
 
-/* Its cgroup and the cgroup.procs of it, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
+/* Its cgroup and the file of it by which processes join, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
 static int leaf_fd = -1, procs_fd = -1, kill_fd = -1, freezer_fd = -1;
 static bool is_born_inside;
 

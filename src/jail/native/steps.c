@@ -39,7 +39,7 @@ static bool step_lock(const struct step *step) {
   return true;
 }
 
-/* The kernel checks who opened cgroup.procs, not who writes: children can join after the drop. */
+/* The kernel checks who opened the file, not who writes: children can join after the drop. */
 static bool step_cgroup(const struct step *step) {
   char init[PATH_BYTES], payload[PATH_BYTES];
   if (!step_text(step, TAG_SOURCE, init) || !step_text(step, TAG_TARGET, payload)) return false;
