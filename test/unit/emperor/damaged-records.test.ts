@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { VassalConfig } from '../../../src/config/vassal-config.ts';
+import { CpuJournal } from '../../../src/emperor/cpu-journal.ts';
 import { CronJournal } from '../../../src/emperor/cron-journal.ts';
 import { IdentityStore } from '../../../src/emperor/identity-store.ts';
 import { type AppliedRecord, Records, readRecords } from '../../../src/emperor/records.ts';
@@ -42,6 +43,7 @@ const recordOf = (name: string, isHeld: boolean): AppliedRecord => ({
   finishedInBoot: '8d6ff1f2-5d5f-4c0e-a6bd-0d3f7d2a4d3b',
 });
 
+const READING = { atMs: 90, usedMs: 7, counterMs: 8, startedAtMs: 9, isSpent: false };
 const RUN = { minute: 7, startedAtMs: 8, endedAtMs: 9, code: 0, signal: null, error: null };
 
 const identities = () =>
@@ -60,6 +62,7 @@ const addressBook = () =>
     wishOf: () => undefined,
   });
 const cronJournal = () => new CronJournal(directory, (write) => write());
+const cpuJournal = () => new CpuJournal(directory, (write) => write());
 const denialsFile = () =>
   new DenialsFile({
     path: join(directory, 'denials.json'),
@@ -123,6 +126,20 @@ const KEPT: readonly Kept[] = [
       );
       journal.close();
       return [...jobs, ...begun.map((minute) => `begun ${minute}`), ...minutes];
+    },
+  },
+  {
+    file: 'daily-cpu.jsonl',
+    isJournal: true,
+    write() {
+      const journal = cpuJournal();
+      journal.write('blog', { ...READING, isSpent: true });
+      journal.write('shop', READING);
+      journal.close();
+    },
+    read() {
+      cpuJournal().close();
+      return linesIn('daily-cpu.jsonl');
     },
   },
   {
