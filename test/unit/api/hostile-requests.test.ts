@@ -247,8 +247,11 @@ describe('who', () => {
     const slow = connect();
     const drip = setInterval(() => slow.write('x: y\r\n'), 20);
     slow.write(`GET ${LIST} HTTP/1.1\r\nhost: x\r\n`);
-    expect(await heard(slow)).toMatch(/^(HTTP\/1\.1 4|hung up$|$)/);
-    clearInterval(drip);
+    try {
+      expect(await heard(slow)).toMatch(/^(HTTP\/1\.1 4|hung up$|$)/);
+    } finally {
+      clearInterval(drip);
+    }
   });
 
   test('comes when all connections are taken is hung up on, and served when one is free', async () => {
