@@ -3,7 +3,7 @@
  * root gets. It is made and, at rest, enlarged here, by the tools of e2fsprogs; init mounts it (native/home-image.c).
  * An image that is there is the home, whatever is asked for.
  */
-import { existsSync, lstatSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, readSync } from 'node:fs';
 import {
   lstat,
   mkdir,
@@ -51,8 +51,13 @@ const FREE_INTERVAL_MS = 20;
 const FREE_ATTEMPTS = 100;
 const IMAGES = '.images';
 const KEY = 'home-size';
-/** What looks at a whole file system takes its time, and must not be killed in between. */
+/** What goes over a whole file system takes its time. */
 const LONG = { timeoutMs: 24 * 3_600_000 };
+/**
+ * And what is cut short in a file system with files in it may cost them. What an emperor that ended has left at work
+ * has the image open for writing, so that the next one, and init, wait for it.
+ */
+const WHOLE = { ...LONG, outlivesUs: true };
 /** As many files in each 128 MB, which is a group of blocks; and so many at least. */
 const FILES_OF_A_GROUP = 8192;
 const BYTES_OF_A_FILE = (128 * 1024 * 1024) / FILES_OF_A_GROUP;
@@ -70,6 +75,8 @@ export function imagesDirectory(homes: string): string {
 
 export class Homes {
   readonly #host: HomesHost;
+  /** The last that is done about the home of each vassal. */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(host: HomesHost) {
     this.#host = host;
@@ -86,17 +93,22 @@ export class Homes {
 
   /** All that there is of the home of `name` here. */
   filesOf(name: string): readonly string[] {
-    return [this.imageOf(name), this.#markOf(name)];
+    return [this.imageOf(name), this.#markOf(name), this.#freshOf(name)];
   }
 
   /** Tells whether prepare() may take its time. */
   isSlow({ name, homeSize }: VassalConfig): boolean {
-    const wanted = wantedBytes(homeSize);
-    return wanted !== null && wanted > (this.#imageBytes(name) ?? 0);
+    const [wanted, bytes] = [wantedBytes(homeSize), this.#imageBytes(name)];
+    if (wanted !== null && wanted > (bytes ?? 0)) return true;
+    return bytes !== null && (this.#isUnfinished(name) || this.#hasErrors(name));
   }
 
   /** Before a start: makes the image that is asked for, or enlarges it. Returns what is not kept. */
-  async prepare(config: VassalConfig): Promise<readonly Unmet[]> {
+  prepare(config: VassalConfig): Promise<readonly Unmet[]> {
+    return this.#inTurn(config.name, () => this.#prepare(config));
+  }
+
+  async #prepare(config: VassalConfig): Promise<readonly Unmet[]> {
     const { name } = config;
     const wanted = wantedBytes(config.homeSize);
     const bytes = this.#imageBytes(name);
@@ -109,21 +121,30 @@ export class Homes {
     try {
       if (verdict.kind === 'grow') await this.#growAtRest(name, verdict.bytes);
       else if (this.#isUnfinished(name)) await this.#growAtRest(name, bytes);
-      else if (await this.#hasErrors(name)) await this.#mend(name);
+      else if (this.#hasErrors(name)) await this.#mend(name);
     } catch (error) {
       // It is mounted as it is, or init says why not.
-      if (error instanceof EmperorError) return unmet(error.message);
+      if (error instanceof EmperorError || isSystemError(error)) return unmet(error.message);
       throw error;
     }
     return verdict.kind === 'unmet' ? unmet(verdict.reason) : [];
   }
 
   /** Has the home of a vassal that runs follow its configuration. Returns what is not kept. */
-  async follow(config: VassalConfig, pid: number): Promise<readonly Unmet[]> {
+  follow(config: VassalConfig, pid: number): Promise<readonly Unmet[]> {
+    return this.#inTurn(config.name, () => this.#follow(config, pid)).catch((error) =>
+      unmet(messageOf(error)),
+    );
+  }
+
+  /** One after another for each vassal: no two tools are at one image, and the last answer is of what was asked last. */
+  async #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(work, work);
+    this.#turns.set(name, turn);
     try {
-      return await this.#follow(config, pid);
-    } catch (error) {
-      return unmet(messageOf(error));
+      return await turn;
+    } finally {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name);
     }
   }
 
@@ -144,7 +165,7 @@ export class Homes {
     }
     const place = insideOf(pid, this.#host.insideOf(config));
     await this.#growing(config.name, async (image) => {
-      await runTool([this.#host.program(), 'grow', image, place, `${wanted}`], '', LONG);
+      await runTool([this.#host.program(), 'grow', image, place, `${wanted}`], '', WHOLE);
     });
     return [];
   }
@@ -165,8 +186,8 @@ export class Homes {
     const obstacle = await this.#obstacle(config);
     if (obstacle !== null) return unmet(obstacle);
     const image = this.imageOf(config.name);
-    // Of no vassal, since their names begin with a letter or digit; an emperor that was killed may have left it.
-    const fresh = join(dirname(image), `.new-${config.name}`);
+    // An emperor that was killed may have left it.
+    const fresh = this.#freshOf(config.name);
     await mkdir(dirname(image), { recursive: true, mode: 0o700 });
     await rm(fresh, { force: true });
     const file = await open(fresh, 'wx', 0o600);
@@ -179,6 +200,7 @@ export class Homes {
       await file.close();
     }
     await rename(fresh, image);
+    await sync(dirname(image));
     return [];
   }
 
@@ -197,7 +219,7 @@ export class Homes {
     await this.#growing(name, async (image) => {
       await this.#mend(name);
       await truncate(image, bytes);
-      await runTool(['resize2fs', image], '', LONG);
+      await runTool(['resize2fs', image], '', WHOLE);
     });
   }
 
@@ -205,7 +227,7 @@ export class Homes {
     const image = this.imageOf(name);
     await this.#untilFree(image);
     // 1: there was something to mend.
-    await runTool(['e2fsck', '-f', '-p', image], '', { ...LONG, accepted: [1] });
+    await runTool(['e2fsck', '-f', '-p', image], '', { ...WHOLE, accepted: [1] });
   }
 
   /** The device of a mount that has just ended clears itself in a moment; init waits as long. */
@@ -219,14 +241,14 @@ export class Homes {
   }
 
   /** The kernel has met errors in it, such as a full disk of the host's. */
-  async #hasErrors(name: string): Promise<boolean> {
-    const file = await open(this.imageOf(name), 'r');
+  #hasErrors(name: string): boolean {
+    const file = openSync(this.imageOf(name), 'r');
     try {
       const superblock = Buffer.alloc(SUPERBLOCK.bytes);
-      await file.read(superblock, 0, SUPERBLOCK.bytes, SUPERBLOCK.offset);
+      readSync(file, superblock, 0, SUPERBLOCK.bytes, SUPERBLOCK.offset);
       return hasErrors(superblock);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   }
 
@@ -235,15 +257,20 @@ export class Homes {
     const mark = this.#markOf(name);
     await writeFile(mark, '', { mode: 0o600 });
     await grow(this.imageOf(name));
-    await rm(mark);
+    await rm(mark, { force: true });
   }
 
   #isUnfinished(name: string): boolean {
     return existsSync(this.#markOf(name));
   }
 
+  // Both of no vassal, since their names begin with a letter or digit.
   #markOf(name: string): string {
     return join(imagesDirectory(this.#host.directory), `.growing-${name}`);
+  }
+
+  #freshOf(name: string): string {
+    return join(imagesDirectory(this.#host.directory), `.new-${name}`);
   }
 
   #imageBytes(name: string): number | null {
@@ -254,6 +281,16 @@ export class Homes {
 /** A directory of a vassal as its processes see it; no part of the way is its tenant's. */
 function insideOf(pid: number, path: string): string {
   return `/proc/${pid}/root${path}`;
+}
+
+/** So that a name in `directory` is there after a loss of power. */
+async function sync(directory: string): Promise<void> {
+  const opened = await open(directory, 'r');
+  try {
+    await opened.sync();
+  } finally {
+    await opened.close();
+  }
 }
 
 function unmet(reason: string): readonly Unmet[] {

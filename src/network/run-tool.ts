@@ -6,6 +6,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Exit statuses besides 0 that are no failure. */
   readonly accepted?: readonly number[];
+  /** It goes on when we end, and when a terminal interrupts us. */
+  readonly outlivesUs?: boolean;
 }
 
 /** Runs a program with `input` at its stdin, and returns what it says. Throws `exec-failed` or `not-supported`. */
@@ -19,6 +21,10 @@ export type Run = (
 const TIMEOUT_MS = 30_000;
 /** Where the tools are, whatever the emperor's own PATH. */
 export const SHELL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Nobody reads what it says any more once we are gone: that must not end it. */
+const WITHOUT_READER = ['sh', '-c', 'trap "" PIPE; exec "$0" "$@"'];
+/** Of sh. */
+const NO_SUCH_PROGRAM = 127;
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   nft: 'nftables',
@@ -28,9 +34,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
 };
 
 export const runTool: Run = async (command, input = '', options = {}) => {
-  const { timeoutMs = TIMEOUT_MS, accepted = [] } = options;
-  const [program = '', ...args] = command;
-  const ended = await execa(program, args, {
+  const { timeoutMs = TIMEOUT_MS, accepted = [], outlivesUs = false } = options;
+  const [program = ''] = command;
+  const [first = '', ...others] = outlivesUs ? [...WITHOUT_READER, ...command] : command;
+  const ended = await execa(first, others, {
     input,
     reject: false,
     timeout: timeoutMs,
@@ -38,11 +45,12 @@ export const runTool: Run = async (command, input = '', options = {}) => {
     stripFinalNewline: false,
     env: { PATH: SHELL_PATH, LC_ALL: 'C' },
     extendEnv: false,
+    detached: outlivesUs,
   });
   const { failed, code, exitCode, stdout, stderr, shortMessage, timedOut } = ended;
   if (!failed || accepted.includes(exitCode ?? 0)) return stdout;
   const what = `Cannot run \`${command.join(' ')}\``;
-  if (isErrno({ code }, 'ENOENT')) {
+  if (isErrno({ code }, 'ENOENT') || (outlivesUs && exitCode === NO_SUCH_PROGRAM)) {
     const fix = PACKAGES[program] ? `; \`apt-get install ${PACKAGES[program]}\`` : '';
     throw new EmperorError('not-supported', `${what}: there is no ${program}${fix}`);
   }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { SUPERBLOCK } from '../../../src/emperor/home-size.ts';
 import { Homes, imagesDirectory } from '../../../src/emperor/homes.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { configOf } from '../../support/vassal-config.ts';
@@ -60,6 +61,36 @@ test('a home without a mount namespace has no size; one that lies in an image do
     message: expect.stringMatching(/^Cannot start blog: .*emperor-use-clone$/),
   });
   await expect(homes.prepare(configOf('blog'))).rejects.toMatchObject({ code: 'start-failed' });
+});
+
+test('a start that has a whole image gone over counts as slow', () => {
+  const plain = configOf('blog');
+  putImage();
+  expect(homes.isSlow(plain)).toBe(false);
+  const mark = join(imagesDirectory(directory), '.growing-blog');
+  writeFileSync(mark, '');
+  expect(homes.isSlow(plain)).toBe(true);
+  rmSync(mark);
+  const superblock = Buffer.alloc(SUPERBLOCK.bytes);
+  superblock.writeUInt16LE(3, 0x3a);
+  writeFileSync(
+    homes.imageOf('blog'),
+    Buffer.concat([Buffer.alloc(SUPERBLOCK.offset), superblock]),
+  );
+  expect(homes.isSlow(plain)).toBe(true);
+});
+
+test('an image that cannot grow is the home as it is, and why is told', async () => {
+  putImage();
+  mkdirSync(join(imagesDirectory(directory), '.growing-blog'));
+  expect(await homes.prepare(SIZED)).toMatchObject([
+    { key: 'home-size', reason: expect.stringContaining('EISDIR') },
+  ]);
+});
+
+test('what is there of a home are its image, and what was cut short', () => {
+  const names = ['blog', '.growing-blog', '.new-blog'];
+  expect(homes.filesOf('blog')).toEqual(names.map((name) => join(directory, '.images', name)));
 });
 
 test('an image is the home, whatever its vassal asks for', () => {
