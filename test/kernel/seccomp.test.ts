@@ -57,13 +57,16 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ...['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
     ...['socket_udplite', 'socket_udplite_high', 'socket_dccp'],
   ],
-  EINVAL: ['madvise_mergeable'],
+  EINVAL: [
+    ...['madvise_mergeable', 'seccomp_filter', 'seccomp_filter_high'],
+    ...['prctl_seccomp', 'prctl_seccomp_high'],
+  ],
   ok: ['setrlimit_core', 'prlimit_core', 'prlimit_core_high'],
   [KILLED]: ['x32_getpid', 'i386_getpid'],
 };
 
 const ALLOWED = [
-  ...['setsockopt_tcp', 'mmap_plain', 'memfd_plain', 'shmget_plain'],
+  ...['seccomp_asks', 'setsockopt_tcp', 'mmap_plain', 'memfd_plain', 'shmget_plain'],
   ...['clone_plain', 'ioctl_fionread', 'socket_unix', 'socket_inet', 'socket_inet6'],
   ...['socketpair_unix', 'personality_query', 'personality_query_high', 'personality_no_random'],
   ...[

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -345,6 +346,18 @@ static void refuse_socket_programs(void)
 }
 
 /*
+ * Filters of a tenant's own are compiled into the same memory: 0.3 MB for each thread, so a few vassals' processes have all of it.
+ * A kernel without them says EINVAL, on which programs go on without (docs/decisions/0028).
+ */
+static void refuse_own_filters(void)
+{
+    const struct scmp_arg_cmp by_call = INT_IS(0, SECCOMP_SET_MODE_FILTER);
+    add(SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 1, &by_call);
+    const struct scmp_arg_cmp by_prctl[] = {INT_IS(0, PR_SET_SECCOMP), INT_IS(1, SECCOMP_MODE_FILTER)};
+    add(SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 2, by_prctl);
+}
+
+/*
  * What no limit counts. Huge pages are the host's own reserve, outside of `memory-max`. A process that lets nobody run beside
  * it on its core (core scheduling) has the other half of that for nothing, outside of `cpu-max`.
  */
@@ -360,6 +373,7 @@ static void refuse_by_arguments(void)
 {
     refuse_uncounted();
     refuse_socket_programs();
+    refuse_own_filters();
     refuse_merging();
     keep_core_limit();
     refuse_clone_of_namespaces();
