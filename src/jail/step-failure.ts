@@ -63,8 +63,11 @@ const bindSource = {
   ENOTDIR: () => 'a directory can only be bound on a directory, a file on a file',
 };
 
-const damagedImage = ({ source }: { readonly source: string }) =>
-  `it is damaged; mend it with \`e2fsck -f ${source}\``;
+/** init names the home where it mounts, the device where it puts that before the image. */
+const damagedImage = (step: StepOf<'image'>, { detail }: Context) =>
+  detail === step.target
+    ? `it is damaged; mend it with \`e2fsck -f ${step.source}\``
+    : aboutDetail(step, detail);
 
 const TELLINGS: Tellings = {
   lock: {
@@ -188,7 +191,11 @@ const TELLINGS: Tellings = {
       EBUSY: () => 'no loop device is free',
       EPERM: noPrivilege,
       ENODEV: notInKernel('ext4'),
-      EINVAL: damagedImage,
+      EINVAL: (step, context) =>
+        context.detail === step.source
+          ? 'its file system has no leases (NFS has none); move homes to a local disk'
+          : damagedImage(step, context),
+      EXDEV: ({ target }) => `somebody has renamed ${target} meanwhile`,
       EUCLEAN: damagedImage,
       EIO: damagedImage,
     },

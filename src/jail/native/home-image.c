@@ -97,12 +97,19 @@ static int attach(int image, char device[DEVICE_BYTES]) {
   return fd;
 }
 
-/* A new file system belongs to root; it is given to the tenant once, as a home that is made (step_home). */
-static bool give(const char *home, uid_t uid, gid_t gid) {
+/*
+ * A new file system belongs to root; it is given to the tenant once, as a home that is made (step_home). EXDEV: what
+ * has its name now is not what is on `device`, since whoever owns the directory around it may rename.
+ */
+static bool give(const char *home, dev_t device, uid_t uid, gid_t gid) {
   int fd = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat stat;
   if (fd < 0) return false;
   bool is_done = fstat(fd, &stat) == 0;
+  if (is_done && stat.st_dev != device) {
+    errno = EXDEV;
+    is_done = false;
+  }
   if (is_done && stat.st_uid == 0) {
     unlinkat(fd, "lost+found", AT_REMOVEDIR);
     is_done = fchmod(fd, 0700) == 0 && fchown(fd, uid, gid) == 0;
@@ -133,11 +140,14 @@ bool step_image(const struct step *step) {
   int loop = attach(image_fd, device), error = errno;
   close(image_fd);
   if (loop < 0) return fail(error, "%s", device);
-  bool is_done = mount_at(device, home);
+  struct stat of_loop;
+  bool is_done = fstat(loop, &of_loop) == 0 && mount_at(device, home);
   error = errno;
   close(loop); /* Unless it is mounted, it clears itself now. */
   if (!is_done) return fail(error, "%s", home);
-  return give(home, (uid_t)step_number(step, TAG_UID), (gid_t)step_number(step, TAG_GID)) || fail(errno, "%s", home);
+  uid_t uid = (uid_t)step_number(step, TAG_UID);
+  gid_t gid = (gid_t)step_number(step, TAG_GID);
+  return give(home, of_loop.st_rdev, uid, gid) || fail(errno, "%s", home);
 }
 
 /* ── growing ────────────────────────────────────────────────────────────────────────────────── */
@@ -158,10 +168,21 @@ static int open_device_of(int home, int image) {
   int fd = open(device, O_RDWR | O_CLOEXEC);
   struct loop_info64 info;
   if (fd < 0) return -1;
-  if (ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == behind.st_ino) return fd;
+  if (ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == behind.st_ino && info.lo_device == behind.st_dev) {
+    return fd;
+  }
   close(fd);
   errno = ENODEV;
   return -1;
+}
+
+/* EBUSY: what an emperor that ended has left is at it still. */
+static bool resize(int home, uint64_t blocks) {
+  while (ioctl(home, RESIZE_FS, &blocks) < 0) {
+    if (errno != EBUSY) return false;
+    wait_ms(LOOK_AGAIN_MS);
+  }
+  return true;
 }
 
 /* Makes the file, the device before it and the file system in it larger, one after another; what is there, stays. */
@@ -178,6 +199,5 @@ int grow_main(int argc, char **argv) {
   if (fstat(image, &stat) < 0) return complain(argv[0]);
   if (stat.st_size < bytes && ftruncate(image, bytes) < 0) return complain(argv[0]);
   if (ioctl(device, LOOP_SET_CAPACITY) < 0) return complain("its loop device");
-  uint64_t blocks = (uint64_t)bytes / BLOCK_BYTES;
-  return ioctl(home, RESIZE_FS, &blocks) == 0 ? 0 : complain("its file system");
+  return resize(home, (uint64_t)bytes / BLOCK_BYTES) ? 0 : complain("its file system");
 }

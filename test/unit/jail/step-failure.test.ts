@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
+import type { StepOf } from '../../../src/jail/encode.ts';
 import type { JailPlan, Step } from '../../../src/jail/plan.ts';
 import { stepFailure } from '../../../src/jail/step-failure.ts';
 import { errnoName } from '../../../src/linux/errno.ts';
@@ -46,6 +47,17 @@ describe('stepFailure()', () => {
     expect(sentence('bind', ERRNO.ENOENT, '/home/blog')).toContain(
       'there is no /home/blog in the distro; create the mount point in /distros/bookworm',
     );
+  });
+
+  test('says of an image that it is damaged only where it could not be mounted', () => {
+    const { source, target } = ONE_OF_EACH.find(({ op }) => op === 'image') as StepOf<'image'>;
+    const damaged = `it is damaged; mend it with \`e2fsck -f ${source}\``;
+    for (const errno of [ERRNO.EINVAL, ERRNO.EIO]) {
+      expect(sentence('image', errno, target)).toContain(damaged);
+      expect(sentence('image', errno, '/dev/loop3')).toMatch(/: E[A-Z]+, at \/dev\/loop3$/);
+      expect(sentence('image', errno, source)).not.toContain('damaged');
+    }
+    expect(sentence('image', ERRNO.EINVAL, source)).toContain('its file system has no leases');
   });
 
   test('says of a symlink as mount point to replace it', () => {
