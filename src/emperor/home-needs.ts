@@ -2,7 +2,7 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
-import { SHELL_PATH } from '../network/run-tool.ts';
+import { SHELL_PATH } from '../base/run-tool.ts';
 
 const TOOLS = ['mkfs.ext4', 'e2fsck', 'resize2fs'];
 const LOOP_CONTROL = '/dev/loop-control';

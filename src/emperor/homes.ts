@@ -18,11 +18,11 @@ import {
 import { dirname, join } from 'node:path';
 import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, isErrno, isSystemError, messageOf } from '../base/errors.ts';
+import { runTool } from '../base/run-tool.ts';
 import type { Unmet } from '../cgroup/controllers.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { effectiveCapabilities, missingCapabilities } from '../linux/capabilities.ts';
 import { isBeingWritten } from '../linux/lease.ts';
-import { runTool } from '../network/run-tool.ts';
 import { lackForImages } from './home-needs.ts';
 import {
   type HomeUsage,

@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import { EmperorError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { type Run, runTool } from '../base/run-tool.ts';
 import type { EmperorConfig } from '../config/emperor-config.ts';
 import { type Cidr, networkOf } from '../firewall/prefix.ts';
 import { readDeviceCidrs } from '../network/device-addresses.ts';
@@ -12,7 +13,6 @@ import { setUpHostDevice } from '../network/host-device.ts';
 import { overlapText, overlapWith, readHostRoutes } from '../network/host-routes.ts';
 import { dropNat, enableForwarding, putNat } from '../network/nat.ts';
 import { runHooks } from '../network/run-hooks.ts';
-import { type Run, runTool } from '../network/run-tool.ts';
 
 export interface HostCidrs {
   readonly cidr4: Cidr | null;

@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { runTool } from '../network/run-tool.ts';
+import { runTool } from '../base/run-tool.ts';
 
 const PREFIX = '.purged-';
 /** A home may hold millions of files. */

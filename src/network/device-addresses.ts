@@ -1,6 +1,7 @@
 /** Which addresses a device of the host has, whoever gave them. */
+
+import { parseToolJson, type Run } from '../base/run-tool.ts';
 import { type Cidr, parseCidr } from '../firewall/prefix.ts';
-import { parseToolJson, type Run } from './run-tool.ts';
 
 /** The first address of each family that a device has, without link-local ones. Throws `exec-failed`. */
 export async function readDeviceCidrs(

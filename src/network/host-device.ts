@@ -1,6 +1,7 @@
 /** The host's end of the router, such as emperor0: its addresses, and whether they can be there. */
+
+import type { Run } from '../base/run-tool.ts';
 import { type Cidr, printCidr } from '../firewall/prefix.ts';
-import type { Run } from './run-tool.ts';
 
 const MTU = 1500;
 /** Packets of up to 64 KB wait here for the router; the default of 500 is little for many vassals. */

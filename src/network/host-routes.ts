@@ -1,7 +1,8 @@
 /** The routes of the host, and whether the network of the vassals is in the way of one. */
+
+import { parseToolJson, type Run } from '../base/run-tool.ts';
 import type { Family } from '../firewall/address.ts';
 import { networkOf, overlaps, type Prefix, parseCidr, printPrefix } from '../firewall/prefix.ts';
-import { parseToolJson, type Run } from './run-tool.ts';
 
 export interface HostRoute {
   readonly network: Prefix;

@@ -1,7 +1,7 @@
 /** NAT of the host for vassals: the table is put and dropped by nft, forwarding is switched on. */
 import { EmperorError } from '../base/errors.ts';
+import type { Run } from '../base/run-tool.ts';
 import { dropTable, type NatSpec, natTable } from './nat-table.ts';
-import type { Run } from './run-tool.ts';
 
 /** Makes the table or replaces it, at once for every packet. Throws `exec-failed` and `not-supported`. */
 export async function putNat(run: Run, spec: NatSpec): Promise<void> {

@@ -2,8 +2,9 @@
  * What stands between vassals and the world on a host that somebody else has set up: a FORWARD policy of Docker or
  * ufw, a resolver that only the host can reach. The judges are pure.
  */
+
+import { parseToolJson, type Run } from '../base/run-tool.ts';
 import type { NameServers } from './resolv.ts';
-import { parseToolJson, type Run } from './run-tool.ts';
 
 /** As the findings of the doctor. */
 export interface NetworkFinding {

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Clock } from '../base/clock.ts';
 import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { SHELL_PATH } from './run-tool.ts';
+import { SHELL_PATH } from '../base/run-tool.ts';
 
 export interface HookOptions {
   /** Each line has that long. */

@@ -5,11 +5,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { runTool } from '../../src/network/run-tool.ts';
+import { runTool } from '../../src/base/run-tool.ts';
 import { until } from '../support/emperor.ts';
 import { readIfThere } from '../support/remains.ts';
 
-const MODULE = resolve(import.meta.dirname, '../../dist/network/run-tool.js');
+const MODULE = resolve(import.meta.dirname, '../../dist/base/run-tool.js');
 
 let directory: string;
 beforeEach(() => {

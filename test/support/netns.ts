@@ -1,7 +1,7 @@
 /** Network namespaces of a test's own, wired by veth pairs; nothing of the machine's own network is touched. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type Run, runTool } from '../../src/network/run-tool.ts';
+import { type Run, runTool } from '../../src/base/run-tool.ts';
 
 let made = 0;
 

@@ -12,10 +12,10 @@ import {
 import { dirname, join } from 'node:path';
 import { NATIVE } from '../../base/checkout.ts';
 import { EmperorError, isErrno, messageOf } from '../../base/errors.ts';
+import { runTool } from '../../base/run-tool.ts';
 import { VASSAL_OPTIONS } from '../../config/options/vassal.ts';
 import { doorOf } from '../../emperor/doors.ts';
 import { lookupShell } from '../../linux/accounts.ts';
-import { runTool } from '../../network/run-tool.ts';
 import { type Call, onlyWord, usageError } from '../call.ts';
 import { EXIT } from '../exit.ts';
 import { print, printJson, say } from '../output.ts';

@@ -1,6 +1,9 @@
-/** Runs the host's own tools (ip, nft), in whatever network namespace we are in. */
+/**
+ * Runs the host's own tools: those of networks (ip, nft), in whatever network namespace we are in, and those of file
+ * systems (e2fsprogs). They run with our rights, a fixed PATH and nothing else of our environment.
+ */
 import { execa } from 'execa';
-import { EmperorError, isErrno, messageOf } from '../base/errors.ts';
+import { EmperorError, isErrno, messageOf } from './errors.ts';
 
 export interface RunOptions {
   readonly timeoutMs?: number;
@@ -17,7 +20,7 @@ export type Run = (
   options?: RunOptions,
 ) => Promise<string>;
 
-/** Any of them is done in milliseconds, unless the kernel holds a lock for long. */
+/** Most are done in milliseconds, unless the kernel holds a lock for long; the others say how long they may take. */
 const TIMEOUT_MS = 30_000;
 /** Where the tools are, whatever the emperor's own PATH. */
 export const SHELL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
