@@ -76,3 +76,14 @@ def socket_program(option):
 for name, option in (('SO_ATTACH_FILTER', 26), ('SO_ATTACH_REUSEPORT_CBPF', 51)):
     cannot(f'have the kernel compile programs for sockets, in memory that no limit counts ({name})', 'R04 M11', 'EPERM',
            lambda option=option: socket_program(option), without='filter')
+
+
+def own_filter():
+    """One that allows everything."""
+    program = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0x7fff0000), 8)
+    named = ctypes.create_string_buffer(struct.pack('HxxxxxxQ', 1, ctypes.addressof(program)), 16)
+    call('prctl', 22, 2, ctypes.addressof(named), 0, 0)
+
+
+cannot('have the kernel compile system call filters, in memory that no limit counts', 'R04 M11', 'EINVAL', own_filter,
+       without='filter')
