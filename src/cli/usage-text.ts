@@ -6,7 +6,7 @@ type Fact = readonly [string, string];
 
 /** Lines of `emperor status`; those that have nothing to say are empty. */
 export function usageFacts(vassal: VassalStatus): readonly Fact[] {
-  const { usage, home, limits, unmetLimits, alarms } = vassal;
+  const { usage, limits, unmetLimits, alarms } = vassal;
   const { memoryBytes, cpuSeconds, pids } = usage;
   const limit = (key: string) => (typeof limits[key] === 'number' ? limits[key] : null);
   const memory = memoryBytes === null ? '' : formatBytes(memoryBytes);
@@ -23,7 +23,7 @@ export function usageFacts(vassal: VassalStatus): readonly Fact[] {
     ],
     ['daily cpu', dailyCpuText(vassal)],
     ['tasks', atMost(pids === null ? '' : String(pids), mapped(limit('pids-max'), String))],
-    ['home', homeText(home)],
+    ['home', homeText(vassal)],
     ...unmetLimits.map(({ key, reason }): Fact => ['not kept', `${key}: ${reason}`]),
     ...alarms.map(({ kind, count, at, processes }): Fact => {
       const times = count === 1 ? 'once' : `${count} times`;
@@ -34,10 +34,12 @@ export function usageFacts(vassal: VassalStatus): readonly Fact[] {
   ];
 }
 
-function homeText(home: VassalStatus['home']): string {
+function homeText({ name, home }: VassalStatus): string {
   if (home === null) return '';
-  const { bytes, sizeBytes, inodes, inodesMax } = home;
-  return `${formatBytes(bytes)} of ${formatBytes(sizeBytes)}, ${inodes} of ${inodesMax} files`;
+  const { bytes, sizeBytes, inodes, inodesMax, isReadOnly } = home;
+  const how = `${formatBytes(bytes)} of ${formatBytes(sizeBytes)}, ${inodes} of ${inodesMax} files`;
+  const remedy = `make room on the host, then \`emperor restart ${name}\``;
+  return isReadOnly ? `${how}, read-only since its disk failed; ${remedy}` : how;
 }
 
 function dailyCpuText({ dailyCpu }: VassalStatus): string {

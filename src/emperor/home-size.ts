@@ -13,6 +13,8 @@ export interface HomeUsage {
   readonly sizeBytes: number;
   readonly inodes: number;
   readonly inodesMax: number;
+  /** The kernel lets nobody write to it any more, since its disk failed, as where the host's is full. */
+  readonly isReadOnly: boolean;
 }
 
 export type SizeVerdict =
@@ -69,13 +71,14 @@ export interface FileSystemFigures {
 }
 
 /** What the file system keeps for itself is not part of its size: a full one has used all of it. */
-export function usageOf(figures: FileSystemFigures): HomeUsage {
+export function usageOf(figures: FileSystemFigures, isReadOnly: boolean): HomeUsage {
   const { bsize, blocks, bfree, bavail, files, ffree } = figures;
   return {
     bytes: (blocks - bfree) * bsize,
     sizeBytes: (blocks - bfree + bavail) * bsize,
     inodes: files - ffree,
     inodesMax: files,
+    isReadOnly,
   };
 }
 

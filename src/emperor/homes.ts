@@ -5,6 +5,8 @@
  */
 import { closeSync, existsSync, lstatSync, openSync, readSync } from 'node:fs';
 import {
+  access,
+  constants,
   lstat,
   mkdir,
   open,
@@ -174,7 +176,8 @@ export class Homes {
   async usage(config: VassalConfig, pid: number): Promise<HomeUsage | null> {
     if (this.#imageBytes(config.name) === null) return null;
     try {
-      return usageOf(await statfs(insideOf(pid, this.#host.insideOf(config))));
+      const home = insideOf(pid, this.#host.insideOf(config));
+      return usageOf(await statfs(home), await isReadOnly(home));
     } catch (error) {
       // It ended meanwhile, most likely; whatever it is, the rest of its status can be told.
       if (isSystemError(error)) return null;
@@ -290,6 +293,17 @@ async function sync(directory: string): Promise<void> {
     await opened.sync();
   } finally {
     await opened.close();
+  }
+}
+
+/** Nothing else keeps root from writing. */
+async function isReadOnly(directory: string): Promise<boolean> {
+  try {
+    await access(directory, constants.W_OK);
+    return false;
+  } catch (error) {
+    if (isErrno(error, 'EROFS')) return true;
+    throw error;
   }
 }
 

@@ -235,6 +235,12 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
       /^Filesystem state: +(.*)$/m.exec(
         execFileSync('dumpe2fs', ['-h', imageOf('full')], { encoding: 'utf8', stdio: 'pipe' }),
       )?.[1];
+    expect(homeOf('full').isReadOnly).toBe(false);
+    // As the kernel does when it meets one.
+    const mount = ['mount', '-n', '-o', 'remount,ro', `/dev/${devicesOf('full')[0]}`, '/home/full'];
+    execFileSync('nsenter', ['-t', String(status('full').pid), '-m', ...mount], { stdio: 'pipe' });
+    expect(homeOf('full').isReadOnly).toBe(true);
+    expect(emperor.cli('status', 'full').stdout).toContain('then `emperor restart full`');
     expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
     execFileSync('debugfs', ['-w', '-R', 'set_super_value state 3', imageOf('full')], {
       stdio: 'pipe',
@@ -245,6 +251,7 @@ describe.skipIf(lackForImages() !== null)('partly M33: a home with a size', () =
     expect(emperor.cli('stop', 'full')).toMatchObject({ status: 0 });
     expect(stateOf()).toBe('clean');
     expect(emperor.cli('start', 'full')).toMatchObject({ status: 0 });
+    expect(homeOf('full').isReadOnly).toBe(false);
   });
 
   test('of many that start and end at once is each its own', async () => {

@@ -98,7 +98,7 @@ test('labels are escaped', () => {
 });
 
 test('a home with a size tells what it holds and can hold, one without says nothing', () => {
-  const home = { bytes: 4096, sizeBytes: 8192, inodes: 7, inodesMax: 9 };
+  const home = { bytes: 4096, sizeBytes: 8192, inodes: 7, inodesMax: 9, isReadOnly: false };
   const text = renderMetrics(emperorStats(), [
     vassalStatus('blog', { home }),
     vassalStatus('shop'),

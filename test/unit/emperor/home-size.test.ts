@@ -66,11 +66,12 @@ describe('whyNoImage()', () => {
 describe('usageOf()', () => {
   test('counts what can be used: one without room has used all of its size', () => {
     const figures = { bsize: 4096, blocks: 1000, bfree: 40, bavail: 0, files: 100, ffree: 25 };
-    expect(usageOf(figures)).toEqual({
+    expect(usageOf(figures, false)).toEqual({
       bytes: 960 * 4096,
       sizeBytes: 960 * 4096,
       inodes: 75,
       inodesMax: 100,
+      isReadOnly: false,
     });
   });
 });
