@@ -17,19 +17,27 @@ const { freshName, own } = useJails('s', (given) => {
   w = given;
 });
 
-/** Types that are the same on every machine; what is bound is of whatever the machine has. */
-const OWN_TYPES = ['proc', 'tmpfs', 'devpts', 'mqueue'];
+/** Of the file systems that the host has; what is bound is of whichever it has, a tmpfs too. */
+const OF_HOST = new Set(linesOf('/proc/self/mountinfo').map(deviceOf));
 /** Of a file system's own options, those that the plan gives. */
 const OPTIONS = /^(size|nr_inodes|mode|max|ptmxmode|hidepid)=/;
 
+function linesOf(path: string): readonly string[] {
+  return readFileSync(path, 'utf8').trim().split('\n');
+}
+
+/** MAJOR:MINOR, in a line of mountinfo. */
+function deviceOf(line: string): string {
+  return line.split(' ')[2] ?? '';
+}
+
 /** One line for each mount; for those in /proc, which differ from kernel to kernel, for each kind. */
 function mountsOf(pid: number): readonly string[] {
-  const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n');
-  const mounts = lines.map((line) => {
+  const mounts = linesOf(`/proc/${pid}/mountinfo`).map((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const [, , , , path = '', flags = '', ...tags] = before.split(' ');
     const [type = '', , options = ''] = after.split(' ');
-    const kind = OWN_TYPES.includes(type) ? type : 'bind';
+    const kind = OF_HOST.has(deviceOf(line)) ? 'bind' : type;
     const given = kind === 'bind' ? [] : options.split(',').filter((one) => OPTIONS.test(one));
     const place = path.startsWith('/proc/') ? '/proc/*' : path;
     const lasting = flags.replace(/,(no|rel|strict)atime/, '');
