@@ -1,5 +1,6 @@
 // What mutate-hardening.mjs takes away: one mutant for each line, flag, call or entry of a list that denies or narrows
-// something. They are found by what the code looks like, so that a new one is among them by itself.
+// something. They are found by what the code looks like: a new one that looks like one of these is among them by itself, one
+// that looks otherwise, or a call of another name, has to be added here. What is here and matches nothing any more throws.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,6 +8,23 @@ const NATIVE = 'src/jail/native';
 const PLAN = 'src/jail/plan.ts';
 
 /** Which tests may notice: those of behaviour, the fast ones first, and those that compare with a committed state. */
+const INIT = {
+  behaviour: [
+    ['test/kernel/hardening.test.ts', 'test/kernel/jail-promises.test.ts'],
+    [
+      ...['test/kernel/jail.test.ts', 'test/kernel/jail-failures.test.ts'],
+      ...['test/kernel/paths-of-others.test.ts', 'test/kernel/crontab.test.ts'],
+      'test/kernel/adopt-process.test.ts',
+    ],
+    [
+      ...['test/kernel/door.test.ts', 'test/kernel/launcher.test.ts', 'test/kernel/init.test.ts'],
+      ...['test/kernel/home-image.test.ts', 'test/security/network-attacks.test.ts'],
+      'test/security/inside.test.ts',
+    ],
+  ],
+  golden: ['test/kernel/vassal-state.test.ts'],
+};
+
 const TESTS = {
   filter: {
     behaviour: [['test/kernel/seccomp.test.ts']],
@@ -19,23 +37,18 @@ const TESTS = {
     ],
     golden: ['test/unit/jail/plan.test.ts'],
   },
-  init: {
-    behaviour: [
-      ['test/kernel/hardening.test.ts', 'test/kernel/jail-promises.test.ts'],
-      [
-        ...['test/kernel/jail.test.ts', 'test/kernel/jail-failures.test.ts'],
-        ...['test/kernel/paths-of-others.test.ts', 'test/kernel/crontab.test.ts'],
-        'test/kernel/adopt-process.test.ts',
-      ],
-      [
-        ...['test/kernel/door.test.ts', 'test/kernel/launcher.test.ts', 'test/kernel/init.test.ts'],
-        ...['test/kernel/home-image.test.ts', 'test/security/network-attacks.test.ts'],
-        'test/security/inside.test.ts',
-      ],
-    ],
-    golden: ['test/kernel/vassal-state.test.ts'],
+  init: INIT,
+  // These alone mount an image.
+  image: {
+    ...INIT,
+    behaviour: [['test/kernel/home-image.test.ts', 'test/e2e/home-size.test.ts']],
   },
+  // Only what an emperor starts has a score to lose.
+  launcher: { ...INIT, behaviour: [...INIT.behaviour, ['test/e2e/limits.test.ts']] },
 };
+
+/** Files of the C program that others judge than init. */
+const JUDGED_BY = { 'home-image.c': 'image', 'launcher.c': 'launcher' };
 
 /** All mutants of the checkout at `root`: {id, file, line, what, content, tests}, where `content` is the changed file. */
 export function findMutants(root) {
@@ -48,7 +61,7 @@ export function findMutants(root) {
     ...mutantsOfProfile(read(`${NATIVE}/seccomp.profile`)),
     ...mutantsOfConditions(read(`${NATIVE}/seccomp-profile.c`)),
     ...mutantsOfPlan(read(PLAN)),
-    ...native.flatMap(mutantsOfInit),
+    ...mutantsOfInit(native),
   ];
   return found.map((mutant) => ({
     ...mutant,
@@ -76,6 +89,12 @@ function replaceEach(source, pattern, { by, what, tests, isWanted = () => true }
         tests,
       }),
     );
+}
+
+/** What was renamed, or is written otherwise now, would have no mutant any more, and nobody would know. */
+function atLeastOne(found, what) {
+  if (found.length === 0) throw new Error(`Nothing looks like ${what} any more`);
+  return found;
 }
 
 function lineAt(text, at) {
@@ -106,39 +125,60 @@ function mutantsOfProfile(source) {
   });
 }
 
-/** Each refusal by arguments is gone: the statements, and the entries of lists, of what refuse_by_arguments() calls. */
+/** Each refusal by arguments is gone: the statements and, where these go through a list, each of its entries. */
 function mutantsOfConditions(source) {
-  const names = [...bodyOf(source.text, 'refuse_by_arguments').text.matchAll(/(\w+)\(\);/g)].map(
-    ([, name]) => name,
+  return [...conditionsOf(source), ...rulesOf(source)];
+}
+
+const STATIC_FUNCTION = /^static \w+ \**\w+\([^{;]*\)\n\{\n[\s\S]*?^\}/gm;
+const REFUSAL = /^ +((?:refuse_\w+\([^;]+\)|add\(SCMP_ACT_ERRNO\([^;]*\));)$/gm;
+
+function conditionsOf(source) {
+  const bodies = [...source.text.matchAll(STATIC_FUNCTION)].filter(
+    ([body]) => body.search(REFUSAL) >= 0,
   );
-  const bodies = names.map((name) => bodyOf(source.text, name));
-  const inBodies = (pattern, make) =>
-    bodies.flatMap((body) =>
-      [...body.text.matchAll(pattern)].flatMap((match) => make(match, body.at + match.index)),
-    );
-  const statements = inBodies(/^ +((?:refuse_\w+|add)\([^;]*\);)$/gm, ([whole, statement], at) =>
-    // What goes through a list has a mutant for each entry.
-    statement.includes('[i]')
-      ? []
-      : mutant(source, {
-          at: at + whole.indexOf(statement),
+  return atLeastOne(bodies, 'a function that refuses').flatMap((body) => [
+    ...statementsOf(source, body),
+    ...entriesOf(source, body),
+  ]);
+}
+
+function statementsOf(source, { index, 0: body }) {
+  return (
+    [...body.matchAll(REFUSAL)]
+      // What goes through a list has a mutant for each entry.
+      .filter(([, statement]) => !statement.includes('[i]'))
+      .map(({ index: at, 0: whole, 1: statement }) =>
+        mutant(source, {
+          at: index + at + whole.indexOf(statement),
           length: statement.length,
           by: `if (0) ${statement}`,
           what: `without ${statement}`,
           tests: 'filter',
         }),
+      )
   );
-  const entries = inBodies(/static const [^{]*\{([^}]*)\}/g, ([whole, list], at) =>
-    [...list.matchAll(/(?:SCMP_SYS\(\w+\)|0x[0-9a-f]+),/g)].map((entry) =>
-      mutant(source, {
-        at: at + whole.indexOf('{') + 1 + entry.index,
-        length: entry[0].length,
-        by: '',
-        what: `without ${commentAfter(list, entry) ?? entry[0].slice(0, -1)}`,
-        tests: 'filter',
-      }),
-    ),
+}
+
+function entriesOf(source, { index, 0: body }) {
+  return [...body.matchAll(/static const [^{]*\{([^}]*)\}/g)].flatMap(
+    ({ index: at, 0: whole, 1: list }) => {
+      const code = list.replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => ' '.repeat(comment.length));
+      const entries = [...code.matchAll(/[^\s,](?:[^,]*[^\s,])?,?/g)];
+      return atLeastOne(entries, `an entry of ${whole}`).map((entry) =>
+        mutant(source, {
+          at: index + at + whole.indexOf('{') + 1 + entry.index,
+          length: entry[0].length,
+          by: '',
+          what: `without ${commentAfter(list, entry) ?? entry[0].replace(',', '')}`,
+          tests: 'filter',
+        }),
+      );
+    },
   );
+}
+
+function rulesOf(source) {
   const rules = [
     [
       /begin_filter\(UNLISTED\)/g,
@@ -157,13 +197,12 @@ function mutantsOfConditions(source) {
       'each personality is allowed',
     ],
   ];
-  return [
-    ...statements,
-    ...entries,
-    ...rules.flatMap(([pattern, by, what]) =>
+  return rules.flatMap(([pattern, by, what]) =>
+    atLeastOne(
       replaceEach(source, pattern, { by: () => by, what: () => what, tests: 'filter' }),
+      pattern,
     ),
-  ];
+  );
 }
 
 // `0x2000, /* NAME */` is better known by its name.
@@ -171,36 +210,36 @@ function commentAfter(text, { index, 0: entry }) {
   return /^ \/\* (\w+)/.exec(text.slice(index + entry.length))?.[1];
 }
 
-/** The body of a C function, and where in `text` it begins. */
-function bodyOf(text, name) {
-  const at = text.indexOf(`static void ${name}(void)`);
-  if (at < 0) throw new Error(`seccomp-profile.c has no ${name}()`);
-  return { at, text: text.slice(at, text.indexOf('\n}\n', at)) };
-}
-
 // ── The plan of a jail ───────────────────────────────────────────────────────────────────────────
 
 function mutantsOfPlan(source) {
   const each = (pattern, by, what, isWanted) =>
-    replaceEach(source, pattern, { by, what, tests: 'plan', ...(isWanted && { isWanted }) });
+    atLeastOne(
+      replaceEach(source, pattern, { by, what, tests: 'plan', ...(isWanted && { isWanted }) }),
+      pattern,
+    );
   const isNoType = (_, line) => !/^export type|^ +readonly/.test(line);
   return [
-    ...each(
-      /'(ro|nosuid|nodev|noexec)'(, )?/g,
-      () => '',
-      ([, flag]) => `without ${flag}`,
-      isNoType,
+    ...['ro', 'nosuid', 'nodev', 'noexec'].flatMap((flag) =>
+      each(
+        new RegExp(`'${flag}'(, )?`, 'g'),
+        () => '',
+        () => `without ${flag}`,
+        isNoType,
+      ),
     ),
     ...each(
       /^ {2}'(\/proc\/[\w-]+)',\n/gm,
       () => '',
       ([, path]) => `without ${path}`,
     ),
-    ...each(
-      /^ +(?:\.\.\.\(.*\[)?\{ op: '(private|sweep|pivot|rlimit|drop|seccomp|lock)'.*\n/gm,
-      () => '',
-      ([line, op]) => `without ${op}${/resource: \w+/.exec(line)?.[0].slice(9) ?? ''}`,
-      (_, line) => line.endsWith(','),
+    ...['private', 'sweep', 'pivot', 'rlimit', 'drop', 'seccomp', 'lock'].flatMap((op) =>
+      each(
+        new RegExp(`^ +(?:\\.\\.\\.\\(.*\\[)?\\{ op: '${op}'.*\\n`, 'gm'),
+        () => '',
+        ([line]) => `without ${op}${/resource: \w+/.exec(line)?.[0].slice(9) ?? ''}`,
+        (_, line) => line.endsWith(','),
+      ),
     ),
     ...each(
       /(?<=hidesOthers: )!spec[^,}]*\)/g,
@@ -222,15 +261,19 @@ function mutantsOfPlan(source) {
       ([mode]) => (mode === '0o644' ? '0o666' : '0o777'),
       ([mode]) => `writable for all instead of ${mode}`,
     ),
-    ...each(
-      /(?<=DEV_SIZE_BYTES = |SHM_SIZE_BYTES = )\S.*(?=;)/g,
-      () => '0',
-      () => 'any size',
+    ...['DEV_SIZE_BYTES', 'SHM_SIZE_BYTES'].flatMap((name) =>
+      each(
+        new RegExp(`(?<=${name} = )\\S.*(?=;)`, 'g'),
+        () => '0',
+        () => 'any size',
+      ),
     ),
-    ...each(
-      /(?<=, )spec\.(tmp|run)SizeBytes(?=,)/g,
-      () => '0',
-      ([, name]) => `/${name} of any size`,
+    ...['tmp', 'run'].flatMap((name) =>
+      each(
+        new RegExp(`(?<=, )spec\\.${name}SizeBytes(?=,)`, 'g'),
+        () => '0',
+        () => `/${name} of any size`,
+      ),
     ),
     ...each(
       /Math\.max\(1024, .*\)(?=;)/g,
@@ -242,33 +285,61 @@ function mutantsOfPlan(source) {
 
 // ── init and the launcher ────────────────────────────────────────────────────────────────────────
 
-const FLAGS =
-  /\b(O_NOFOLLOW|UMOUNT_NOFOLLOW|RESOLVE_(?:BENEATH|NO_SYMLINKS|NO_MAGICLINKS)|(?:ATTR|MS)_(?:RDONLY|NOSUID|NODEV|NOEXEC))\b/g;
-
-/** Calls that take something away from who is caged, and what they say when they have. */
-const CALLS = [
-  [
-    /\bprctl\((?=PR_SET_DUMPABLE|PR_SET_NO_NEW_PRIVS|PR_CAPBSET_DROP|PR_CAP_AMBIENT|PR_SET_SECCOMP)/g,
-    '0',
-  ],
-  [/\bsyscall\((?=SYS_capset|SYS_close_range)/g, '0'],
-  [/\b(?:setgroups|setres[ug]id|chroot|umount2|setsid|fchown)\(/g, '0'],
-  [/\b(?:setfs[ug]id\((?=owner)|umask\((?=0)|setrlimit\((?=self))/g, '0'],
-  [/\b(?:log_confine|payload_confine|child_filter|child_limit|has_nothing_left)\(/g, '1'],
-  [/\b(?:child_reset_signals|offer_to_oom_killer|payload_keep_only|act_as_owner)\(/g, '0'],
-  [/\bS_IS(?:REG|DIR)\(/g, '1'],
+const FLAGS = [
+  ...['O_NOFOLLOW', 'UMOUNT_NOFOLLOW'],
+  ...['RESOLVE_BENEATH', 'RESOLVE_NO_SYMLINKS', 'RESOLVE_NO_MAGICLINKS'],
+  ...['ATTR', 'MS'].flatMap((kind) =>
+    ['RDONLY', 'NOSUID', 'NODEV', 'NOEXEC'].map((flag) => `${kind}_${flag}`),
+  ),
 ];
 
-function mutantsOfInit(source) {
-  const { text } = source;
-  const flags = replaceEach(source, FLAGS, {
+/** Calls that take something away from who is caged, by how they begin; and what they say when they have. */
+const CALLS = [
+  ...['prctl(PR_SET_DUMPABLE', 'prctl(PR_SET_NO_NEW_PRIVS', 'prctl(PR_CAPBSET_DROP'],
+  ...['prctl(PR_CAP_AMBIENT', 'prctl(PR_SET_SECCOMP', 'syscall(SYS_capset'],
+  ...['syscall(SYS_close_range', 'setgroups(', 'setresuid(', 'setresgid(', 'chroot(', 'umount2('],
+  ...['setsid(', 'fchown(', 'setfsuid(owner', 'setfsgid(owner', 'umask(0', 'setrlimit(self'],
+  ...['child_reset_signals(', 'payload_keep_only(', 'act_as_owner('],
+  ...['payload_keep_score(', 'be_worse(', 'be_as_others_for_oom_killer('],
+].map((call) => [call, '0']);
+const CHECKS = [
+  ...['log_confine(', 'payload_confine(', 'child_filter(', 'child_limit(', 'has_nothing_left('],
+  ...['S_ISREG(', 'S_ISDIR('],
+].map((call) => [call, '1']);
+
+function mutantsOfInit(sources) {
+  return [
+    ...FLAGS.flatMap((flag) =>
+      atLeastOne(
+        sources.flatMap((source) => withoutFlag(source, flag)),
+        flag,
+      ),
+    ),
+    ...[...CALLS, ...CHECKS].flatMap(([call, success]) =>
+      atLeastOne(
+        sources.flatMap((source) => withoutCall(source, call, success)),
+        call,
+      ),
+    ),
+    ...atLeastOne(sources.flatMap(withoutRefusals), 'a refusal'),
+  ];
+}
+
+const judgesOf = ({ file }) => JUDGED_BY[file.split('/').at(-1)] ?? 'init';
+
+function withoutFlag(source, flag) {
+  return replaceEach(source, new RegExp(`\\b${flag}\\b`, 'g'), {
     by: () => '0',
-    what: ([flag]) => `without ${flag}`,
-    tests: 'init',
-    isWanted: ([flag], line) => !line.startsWith(`#define ${flag}`),
+    what: () => `without ${flag}`,
+    tests: judgesOf(source),
+    isWanted: (_, line) => !line.startsWith(`#define ${flag}`),
   });
-  const calls = CALLS.flatMap(([pattern, success]) =>
-    [...text.matchAll(pattern)]
+}
+
+function withoutCall(source, begin, success) {
+  const { text } = source;
+  return (
+    [...text.matchAll(new RegExp(`\\b${begin.replace('(', '\\(')}`, 'g'))]
       // What begins a line is a definition.
       .filter(({ index }) => lineAt(text, index).startsWith(' '))
       .map(({ index }) => {
@@ -282,20 +353,23 @@ function mutantsOfInit(source) {
           length: call.length,
           by: isStatement ? `if (0) ${call}` : by,
           what: `without ${call}`,
-          tests: 'init',
+          tests: judgesOf(source),
         });
-      }),
+      })
   );
-  const refusals = replaceEach(
+}
+
+function withoutRefusals(source) {
+  const { text } = source;
+  return replaceEach(
     source,
     /(?<=\bif \()(?=[^;{]*\)\s*(?:return fail\(|error = )E(?:PERM|ACCES)\b)/g,
     {
       by: () => '0 && ',
-      what: (match) => `without if (${text.slice(match.index, text.indexOf('\n', match.index))}`,
-      tests: 'init',
+      what: ({ index }) => `without if (${text.slice(index, text.indexOf('\n', index))}`,
+      tests: judgesOf(source),
     },
   );
-  return [...flags, ...calls, ...refusals];
 }
 
 /** `name(…)` from `at` on, to the parenthesis that closes it. */

@@ -8,7 +8,7 @@
 //   --json      writes the results there, too
 //   --list      names them, and runs nothing
 //
-// Needs root, and what `npm test` needs. The tests of a mutant run in a mount namespace of their own: some mutants let
+// Needs root, loop devices, and what `npm test` needs. The tests of a mutant run in a mount namespace of their own: some mutants let
 // mounts get out of where they should be.
 import { spawnSync } from 'node:child_process';
 import {
@@ -24,6 +24,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findMutants } from './hardening-mutants.mjs';
+import { sweep } from './sweep-tests.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..');
 /** A test that hangs has noticed. */
@@ -83,8 +84,9 @@ function failureOf(copy, files) {
   const vitest = ['node_modules/.bin/vitest', 'run', '--reporter=verbose', ...files];
   const alone = ['--mount', '--propagation', 'private', '--kill-child', '--fork', '--'];
   const { status, signal, stdout, stderr } = run('unshare', [...alone, ...vitest], copy, LIMIT_MS);
-  if (signal !== null) return 'it hangs';
   if (status === 0) return null;
+  sweep(copy);
+  if (signal !== null) return 'it hangs';
   const text = `${stdout}${stderr}`.replaceAll(/\x1b\[[\d;]*m/g, '');
   return /^ *(?:×|FAIL) +(.*?)(?: \d+ms)?$/m.exec(text)?.[1] ?? text.trim().split('\n').at(-1);
 }
@@ -116,7 +118,7 @@ function verdictOf(copy, { file, tests }) {
 
 /** Tests have TypeScript from src/, but for those that start an emperor. */
 function needsBuild(file, tests) {
-  return !file.endsWith('.ts') || tests.some((one) => one.startsWith('test/security/'));
+  return !file.endsWith('.ts') || tests.some((one) => /^test\/(?:security|e2e)\//.test(one));
 }
 
 /** Which of their tests fails without any change; undefined if none does. */

@@ -56,6 +56,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   EPROTONOSUPPORT: [
     ...['socket_netlink_diag', 'socket_netlink_xfrm', 'socket_netlink_high'],
     ...['socket_udplite', 'socket_udplite_high', 'socket_dccp'],
+    ...['socket_dccp_number', 'socket_l2tp', 'socket_sctp'],
   ],
   EINVAL: [
     ...['madvise_mergeable', 'seccomp_filter', 'seccomp_filter_high'],
