@@ -109,6 +109,9 @@ const ALARM_INTERVAL_MS = 1000;
 /** Where the kernel does not tell. */
 const LOOK_INTERVAL_MS = 5000;
 
+/** Of `memory-max`: the kernel itself goes a little beyond it. */
+const TOLERATED_SHARE = 1.1;
+
 /** More than an init needs. */
 const INIT_RESERVE_BYTES = 1024 * 1024;
 
@@ -217,12 +220,17 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
       kills: countIn(join(place(name, 'payload'), 'memory.events'), 'oom_kill'),
       refusals: countIn(join(place(name, 'payload'), 'pids.events'), 'max'),
     }),
-    watch: (name, host, onAlarm) =>
-      endAll(
-        ['memory.events', 'pids.events'].map((file) =>
-          watchEvents(join(place(name, 'payload'), file), host, onAlarm),
-        ),
-      ),
+    watch(name, host, onAlarm) {
+      const payload = place(name, 'payload');
+      const onMemory = () => {
+        keepMemoryMax(payload);
+        onAlarm();
+      };
+      return endAll([
+        watchEvents(join(payload, 'memory.events'), host, onMemory),
+        watchEvents(join(payload, 'pids.events'), host, onAlarm),
+      ]);
+    },
     remove(name) {
       if (known.delete(name)) reserve();
       return true;
@@ -235,6 +243,18 @@ function v2Controllers(root: string, available: ReadonlySet<Controller>): Contro
 function writeReserve(directory: string, count: number): void {
   const bytes = String(count * INIT_RESERVE_BYTES);
   attempt(() => writeFileSync(join(directory, 'memory.min'), bytes, { flag: 'r+' }));
+}
+
+/**
+ * Has the limit kept where far more is used: datagrams that come in are charged beyond it (Linux 6.1), and nobody is killed
+ * for that before it asks for more. When a limit is set, the kernel reclaims, then kills, until it is kept.
+ */
+function keepMemoryMax(directory: string): void {
+  const file = join(directory, 'memory.max');
+  const limit = numberIn(file);
+  const used = numberIn(join(directory, 'memory.current'));
+  if (limit === null || used === null || used <= TOLERATED_SHARE * limit) return;
+  attempt(() => writeFileSync(file, String(limit), { flag: 'r+' }));
 }
 
 function cpuSecondsOfV2(directory: string): number | null {

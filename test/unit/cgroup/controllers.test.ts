@@ -1,5 +1,13 @@
 /** cgroup v2's controllers over a tree of plain files, since this must run where the kernel has v1's. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -119,6 +127,31 @@ test('tell an alarm once at first and once behind it, and nothing after they wer
   await clock.pass(10_000);
   expect([told, watches.size]).toEqual([3, 0]);
 });
+
+test.each([
+  ['more', 2 << 20, true],
+  ['no more', 1 << 20, false],
+])(
+  'of v2 are set again when the kernel tells that memory has met its own, and %s is used',
+  (_, used, isSet) => {
+    const payload = 'machine/emperor/blog/payload';
+    writeFileSync(at(`${payload}/memory.events`), 'max 1\n');
+    writeFileSync(at(`${payload}/memory.max`), `${1 << 20}\n`);
+    writeFileSync(at(`${payload}/memory.current`), `${used}\n`);
+    const past = new Date(0);
+    utimesSync(at(`${payload}/memory.max`), past, past);
+    const ready: (() => void)[] = [];
+    const watch = (_fd: number, _interest: string, onReady: () => void) => {
+      ready.push(onReady);
+      return () => {};
+    };
+    const end = open().watch('blog', { poller: { watch }, clock: new ManualClock() }, () => {});
+    for (const onReady of ready) onReady();
+    end();
+    expect(statSync(at(`${payload}/memory.max`)).mtimeMs > 0).toBe(isSet);
+    expect(content(payload, 'memory.max')).toBe(`${1 << 20}\n`);
+  },
+);
 
 test('of v2 are given to a vassal that was started without, by its next limits', () => {
   expect(open().apply('blog', { pidsMax: 8 })).toEqual([]);
