@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CronJobStatus, EmperorEvent } from '../../src/emperor/governor.ts';
 import { TestEmperor, until } from '../support/emperor.ts';
+import { patienceMs } from '../support/slowness.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 1440 * MINUTE_MS;
@@ -172,12 +173,15 @@ test(
       'cron = CRON_TZ=UTC 0 0 29 2 */7 echo %(_) >> ~/neither',
       'endfor',
     ];
+    // Whole before a minute begins, so that it is known which is its first.
+    const left = MINUTE_MS - (Date.now() % MINUTE_MS);
+    if (left < patienceMs(10_000)) await sleep(left);
+    const first = Math.floor(Date.now() / MINUTE_MS) + 1;
     apply('many', ...lines, 'unique-cron = -1 -1 -1 -1 -1 echo once >> ~/unique; sleep 100');
     apply('cold', 'command = sleep 1000', 'cron = * * * * * date >> ~/each');
     const { pid, uid } = emperor.status('many');
     expect(emperor.cli('freeze', 'cold').status).toBe(0);
     expect(jobsOf('cold')[0]?.heldBack).toBe('the vassal is frozen');
-    const first = Math.floor(Date.now() / MINUTE_MS) + 1;
 
     await killAround(first * MINUTE_MS);
     await until('the first minute has run', () => linesOf('many', 'each').length > 0);
