@@ -42,6 +42,11 @@ const MET: Known = {
   isRacy: false,
 };
 
+/**
+ * How long a file without content must rest: who makes it may have been held up before it opened it to write. No vassal
+ * is meant to have such a file.
+ */
+const EMPTY_SETTLE_MS = 1000;
 /** Timestamps of files move in ticks of up to 10 ms. */
 const RACY_MS = 50;
 
@@ -142,8 +147,9 @@ export class FileLedger {
     if (this.#known.get(name)?.sha256 === reading.sha256) return 0;
     if (reading.leased && ctimeNs > mtimeNs) return 0;
     const age = this.#ageMs(ctimeNs);
+    const restMs = Math.max(this.#options.settleMs, reading.text === '' ? EMPTY_SETTLE_MS : 0);
     // A clock that was set back must not make a file wait for hours.
-    return age < 0 ? 0 : Math.max(0, Math.ceil(this.#options.settleMs - age));
+    return age < 0 ? 0 : Math.max(0, Math.ceil(restMs - age));
   }
 
   #ageMs(ns: bigint): number {

@@ -206,7 +206,7 @@ describe('A file that cannot be read', () => {
 });
 
 describe('Many files', () => {
-  test('made in a burst are all heard, each whole', async () => {
+  test('made in a burst are all heard, each once, and hold nobody up for long', async () => {
     await world.start();
     const delays = monitorEventLoopDelay({ resolution: 1 });
     delays.enable();
@@ -215,17 +215,19 @@ describe('Many files', () => {
       'cd "$1"; i=0; while [ $i -lt 5000 ]; do echo $i > v$i.ini; i=$((i+1)); done',
       at('.'),
     );
-    const heard = () => new Set(world.sightings.map(({ name }) => name)).size;
-    await until('all are heard', () => heard() >= 5000, 30_000);
+    await until('all are heard', () => world.sightings.length >= 5000, 30_000);
     const tookMs = performance.now() - start;
     delays.disable();
-    // Once, but for one that an event and the regular look, each 5 s, came to at the same moment.
-    expect(world.sightings.length).toBeLessThan(5010);
+    const names = world.sightings.map(({ name }) => name);
+    expect(new Set(names).size).toBe(5000);
+    expect(names.length).toBe(5000);
     expect(
       world.sightings.every(
         (one) => one.kind === 'present' && one.text === `${one.name.slice(1)}\n`,
       ),
     ).toBe(true);
+    // Loose: the machine is shared. The figure that matters is printed.
+    expect(delays.percentile(50) / 1e6).toBeLessThan(patienceMs(50));
     console.log(
       `5,000 files: ${Math.round(tookMs)} ms; loop delay p99 ${delays.percentile(99) / 1e6} ms, max ${delays.max / 1e6} ms`,
     );

@@ -96,6 +96,22 @@ with open(sys.argv[1], 'w') as f:
     expect(world.storyOf('blog')).toEqual(['half whole']);
   });
 
+  test('that is held up before it opens its new file is not heard of with nothing in it', async () => {
+    await world.start();
+    closeSync(openSync(file, 'w'));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    writeFileSync(file, 'whole');
+    await world.hears('blog', 'whole');
+    expect(world.storyOf('blog')).toEqual(['whole']);
+  });
+
+  test('that leaves its new file empty is heard all the same', async () => {
+    await world.start();
+    closeSync(openSync(file, 'w'));
+    await world.hears('blog', '');
+    expect(world.storyOf('blog')).toEqual(['']);
+  });
+
   test('that gives up and removes its new file was never there', async () => {
     await world.start();
     const fd = openSync(file, 'w');
