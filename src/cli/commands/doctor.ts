@@ -1,7 +1,8 @@
 /** `emperor doctor`: what this machine can and cannot do. Exits with 1 if anything is a problem. */
 import type { Call } from '../call.ts';
+import type { Finding } from '../doctor/finding.ts';
 import { gatherFacts } from '../doctor/gather.ts';
-import { type Finding, judgeMachine } from '../doctor/judge.ts';
+import { judgeMachine } from '../doctor/judge.ts';
 import { EXIT } from '../exit.ts';
 import { paintFor, print, printJson } from '../output.ts';
 import { type Colour, type Paint, painter } from '../paint.ts';

@@ -8,7 +8,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { KSM_FAILURES, type KsmState, readKsm } from '../../linux/ksm.ts';
 import { readProc } from '../../linux/proc.ts';
-import type { Finding } from './judge.ts';
+import { type Finding, ok, problem, warning } from './finding.ts';
 
 export interface HostSettings {
   /** Sysctl with its dots → what it is; of the names in SETTINGS, those that this kernel has. */
@@ -27,6 +27,8 @@ interface Setting {
   /** True where nothing of ours is in the way. */
   readonly isProblem?: (value: string) => boolean;
 }
+
+const SYSCTL_FILE = '/etc/sysctl.d/60-emperor.conf';
 
 const atLeast = (least: number) => (value: string) => Number(value) >= least;
 const is = (wanted: number) => (value: string) => Number(value) === wanted;
@@ -215,18 +217,12 @@ function judgeSetting(setting: Setting, sysctls: HostSettings['sysctls']): Findi
   const { name: topic, why, isProblem } = setting;
   const found = valuesOf(topic, sysctls);
   const first = found.find(({ value }) => !setting.isSound(value)) ?? found[0];
-  if (first === undefined)
-    return { topic, verdict: 'ok', message: 'not on this kernel', fix: null };
-  if (setting.isSound(first.value))
-    return { topic, verdict: 'ok', message: first.value, fix: null };
+  if (first === undefined) return ok(topic, 'not on this kernel');
+  if (setting.isSound(first.value)) return ok(topic, first.value);
   const unsound = found.filter(({ value }) => !setting.isSound(value)).map(({ name }) => name);
   const where = first.name === topic ? '' : ` for ${deviceOf(first.name)}`;
-  return {
-    topic,
-    verdict: isProblem?.(first.value) ? 'problem' : 'warning',
-    message: `${first.value}${where}: ${why}`,
-    fix: fixOf(setting, unsound),
-  };
+  const say = isProblem?.(first.value) ? problem : warning;
+  return say(topic, `${first.value}${where}: ${why}`, fixOf(setting, unsound));
 }
 
 /** Of a `*` one for each device, as the kernel sees it. */
@@ -246,40 +242,33 @@ function deviceOf(name: string): string {
 }
 
 function fixOf({ name: topic, wanted }: Setting, unsound: readonly string[]): string {
-  const names = topic.includes('*') ? [topic.replace('*', 'all'), ...unsound] : [topic];
-  const lines = topic.includes('*')
-    ? [topic.replace('*', 'all'), topic.replace('*', 'default')]
-    : names;
+  const [all, ofLater] = [topic.replace('*', 'all'), topic.replace('*', 'default')];
+  const names = topic.includes('*') ? [all, ...unsound] : [topic];
+  const lines = topic.includes('*') ? [all, ofLater] : [topic];
   const words = names.map((name) => `${name}=${wanted}`).join(' ');
   const kept = lines.map((name) => `\`${name} = ${wanted}\``).join(' and ');
   return `\`sysctl -w ${words}\`, and ${kept} in ${SYSCTL_FILE}`;
 }
 
-const SYSCTL_FILE = '/etc/sysctl.d/60-emperor.conf';
-
 function judgeSwap({ swaps }: HostSettings): Finding {
   const topic = 'swap';
   const open = swaps.filter(({ isEncrypted }) => !isEncrypted).map(({ name }) => name);
-  if (swaps.length === 0) return { topic, verdict: 'ok', message: 'none', fix: null };
-  if (open.length === 0) return { topic, verdict: 'ok', message: 'encrypted', fix: null };
-  return {
+  if (swaps.length === 0) return ok(topic, 'none');
+  if (open.length === 0) return ok(topic, 'encrypted');
+  return warning(
     topic,
-    verdict: 'warning',
-    message: `${open.join(', ')}: memory of vassals, keys and passwords in it, stays on a disk`,
-    fix: `\`swapoff ${open.join(' ')}\` and no line for it in /etc/fstab, or encrypt it in /etc/crypttab`,
-  };
+    `${open.join(', ')}: memory of vassals, keys and passwords in it, stays on a disk`,
+    `\`swapoff ${open.join(' ')}\` and no line for it in /etc/fstab, or encrypt it in /etc/crypttab`,
+  );
 }
 
 function judgeKsm({ ksm }: HostSettings): Finding {
   const topic = 'ksm';
   const failure = KSM_FAILURES[ksm];
-  if (failure !== null) {
-    return { topic, verdict: 'ok', message: `\`ksm = true\` has no effect: ${failure}`, fix: null };
-  }
-  return {
+  if (failure !== null) return ok(topic, `\`ksm = true\` has no effect: ${failure}`);
+  return warning(
     topic,
-    verdict: 'warning',
-    message: 'on: who measures how long a write takes learns whether another vassal has that page',
-    fix: 'give `ksm = true` to vassals that trust each other, or `echo 2 >/sys/kernel/mm/ksm/run`',
-  };
+    'on: who measures how long a write takes learns whether another vassal has that page',
+    'give `ksm = true` to vassals that trust each other, or `echo 2 >/sys/kernel/mm/ksm/run`',
+  );
 }

@@ -1,15 +1,8 @@
 /** What the facts mean for an emperor here, with the fix. Pure. */
 import { judgeForwarding, judgeNameServers } from '../../network/preflight.ts';
 import type { Facts, Namespace, NetworkFacts } from './facts.ts';
+import { type Finding, ok, problem, warning } from './finding.ts';
 import { judgeHostSettings } from './host-settings.ts';
-
-export interface Finding {
-  readonly topic: string;
-  readonly verdict: 'ok' | 'warning' | 'problem';
-  readonly message: string;
-  /** What to do; null where nothing is to be done. */
-  readonly fix: string | null;
-}
 
 export function judgeMachine(facts: Facts): readonly Finding[] {
   return [
@@ -40,25 +33,6 @@ export function judgeMachine(facts: Facts): readonly Finding[] {
     ...judgeHostSettings(facts.hostSettings),
   ];
 }
-
-const ok = (topic: string, message: string): Finding => ({
-  topic,
-  verdict: 'ok',
-  message,
-  fix: null,
-});
-const warning = (topic: string, message: string, fix: string): Finding => ({
-  topic,
-  verdict: 'warning',
-  message,
-  fix,
-});
-const problem = (topic: string, message: string, fix: string): Finding => ({
-  topic,
-  verdict: 'problem',
-  message,
-  fix,
-});
 
 function judgeRoot({ uid }: Facts): Finding {
   if (uid === 0) return ok('root', 'runs as root');
