@@ -7,7 +7,6 @@ import type {
 } from '../emperor/governor.ts';
 
 type Traffic = NetworkStatus['vassals'][number]['traffic'];
-type HomeUsage = NonNullable<VassalStatus['home']>;
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -155,41 +154,30 @@ function vassalMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
       'Processes and threads in it.',
       used(({ usage }) => usage.pids),
     ),
-    ...homeMetrics(vassals),
-    counter(
-      'emperor_vassal_oom_kills_total',
-      'Processes that the kernel has killed in it for memory since it was started.',
-      each(({ alarms }) => alarms.find(({ kind }) => kind === 'oom')?.count ?? 0),
-    ),
-  ];
-}
-
-/** Of homes with a size. */
-function homeMetrics(vassals: readonly VassalStatus[]): readonly Metric[] {
-  const each = (value: (home: HomeUsage) => number): readonly Sample[] =>
-    vassals.flatMap(({ name, home }) =>
-      home === null ? [] : [{ labels: { vassal: name }, value: value(home) }],
-    );
-  return [
     gauge(
       'emperor_vassal_home_bytes',
       'What its home holds.',
-      each(({ bytes }) => bytes),
+      used(({ home }) => home?.bytes ?? null),
     ),
     gauge(
       'emperor_vassal_home_size_bytes',
       'What its home can hold.',
-      each(({ sizeBytes }) => sizeBytes),
+      used(({ home }) => home?.sizeBytes ?? null),
     ),
     gauge(
       'emperor_vassal_home_inodes',
       'Files and directories in its home.',
-      each(({ inodes }) => inodes),
+      used(({ home }) => home?.inodes ?? null),
     ),
     gauge(
       'emperor_vassal_home_inodes_max',
       'How many files and directories its home can hold.',
-      each(({ inodesMax }) => inodesMax),
+      used(({ home }) => home?.inodesMax ?? null),
+    ),
+    counter(
+      'emperor_vassal_oom_kills_total',
+      'Processes that the kernel has killed in it for memory since it was started.',
+      each(({ alarms }) => alarms.find(({ kind }) => kind === 'oom')?.count ?? 0),
     ),
   ];
 }
