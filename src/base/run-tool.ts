@@ -22,6 +22,8 @@ export type Run = (
 
 /** Most are done in milliseconds, unless the kernel holds a lock for long; the others say how long they may take. */
 const TIMEOUT_MS = 30_000;
+/** For what goes over a whole file system, or over all files of somebody. */
+export const PATIENT: RunOptions = { timeoutMs: 24 * 3_600_000 };
 /** Where the tools are, whatever the emperor's own PATH. */
 export const SHELL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Nobody reads what it says any more once we are gone: that must not end it. */

@@ -20,7 +20,7 @@ import {
 import { dirname, join } from 'node:path';
 import { type Clock, delay } from '../base/clock.ts';
 import { EmperorError, isErrno, isSystemError, messageOf } from '../base/errors.ts';
-import { runTool } from '../base/run-tool.ts';
+import { PATIENT, runTool } from '../base/run-tool.ts';
 import type { Unmet } from '../cgroup/controllers.ts';
 import type { VassalConfig } from '../config/vassal-config.ts';
 import { effectiveCapabilities, missingCapabilities } from '../linux/capabilities.ts';
@@ -53,13 +53,11 @@ const FREE_INTERVAL_MS = 20;
 const FREE_ATTEMPTS = 100;
 const IMAGES = '.images';
 const KEY = 'home-size';
-/** What goes over a whole file system takes its time. */
-const LONG = { timeoutMs: 24 * 3_600_000 };
 /**
- * And what is cut short in a file system with files in it may cost them. What an emperor that ended has left at work
+ * What is cut short in a file system with files in it may cost them. What an emperor that ended has left at work
  * has the image open for writing, so that the next one, and init, wait for it.
  */
-const WHOLE = { ...LONG, outlivesUs: true };
+const WHOLE = { ...PATIENT, outlivesUs: true };
 /** As many files in each 128 MB, which is a group of blocks; and so many at least. */
 const FILES_OF_A_GROUP = 8192;
 const BYTES_OF_A_FILE = (128 * 1024 * 1024) / FILES_OF_A_GROUP;
@@ -162,8 +160,7 @@ export class Homes {
     if (verdict.kind === 'unmet') return unmet(verdict.reason);
     if (verdict.kind === 'kept' && !this.#isUnfinished(config.name)) return [];
     if (missingCapabilities(effectiveCapabilities(), ['sys_resource']).length > 0) {
-      const why = 'without CAP_SYS_RESOURCE its home grows when it is started again';
-      return unmet(why);
+      return unmet('without CAP_SYS_RESOURCE its home grows when it is started again');
     }
     const place = insideOf(pid, this.#host.insideOf(config));
     await this.#growing(config.name, async (image) => {
@@ -197,7 +194,7 @@ export class Homes {
     try {
       await file.truncate(bytes);
       const files = Math.max(FILES_OF_A_GROUP, Math.floor(bytes / BYTES_OF_A_FILE));
-      await runTool([...MAKE, '-N', String(files), fresh], '', LONG);
+      await runTool([...MAKE, '-N', String(files), fresh], '', PATIENT);
       await file.sync();
     } finally {
       await file.close();

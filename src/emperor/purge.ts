@@ -5,11 +5,9 @@
  */
 import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { runTool } from '../base/run-tool.ts';
+import { PATIENT, runTool } from '../base/run-tool.ts';
 
 const PREFIX = '.purged-';
-/** A home may hold millions of files. */
-const PATIENCE = { timeoutMs: 24 * 3_600_000 };
 
 /** Takes the paths that exist out of the way; returns where they are now. */
 export function setAside(paths: readonly string[]): readonly string[] {
@@ -46,5 +44,5 @@ export function findAside(directories: readonly string[]): readonly string[] {
  */
 export async function removeAside(paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return;
-  await runTool(['rm', '-rf', '--one-file-system', '--', ...paths], '', PATIENCE);
+  await runTool(['rm', '-rf', '--one-file-system', '--', ...paths], '', PATIENT);
 }

@@ -333,8 +333,10 @@ export class Vassal {
     this.#state = this.#host.membership.isFrozen(this.name) ? 'frozen' : 'running';
     this.#isAnnounced = true;
     this.#take(jail);
-    if (applied) this.#limits.apply(applied.config, jail.startedAtMs);
-    if (applied) void this.#followHome(applied.config);
+    if (applied) {
+      this.#limits.apply(applied.config, jail.startedAtMs);
+      void this.#followHome(applied.config);
+    }
     const slots = await jail.init.list().catch(() => null);
     if (this.#jail !== jail) return;
     const found = this.#command.adopt(slots ?? []);

@@ -241,7 +241,7 @@ void log_note(struct peer *peer, const struct frame *frame);
 bool payload_confine(void);
 /* Before the drop: what payload_fork() needs to give children a worse score where memory runs out. */
 void payload_keep_score(void);
-bool payload_open(const char *procs, uid_t uid, gid_t gid);
+bool payload_open(const char *join, uid_t uid, gid_t gid);
 /* fork(2) into the payload where the kernel can do that; payload_join() does the rest in the child. */
 pid_t payload_fork(void);
 /* In the child: joins the payload's cgroups. */

@@ -18,7 +18,7 @@
 #define KILL_PASSES 100
 
 /* Its cgroup and the file of it by which processes join, and what kills all of it (cgroup v2) or keeps it from forking (v1). */
-static int leaf_fd = -1, procs_fd = -1, kill_fd = -1, freezer_fd = -1;
+static int leaf_fd = -1, join_fd = -1, kill_fd = -1, freezer_fd = -1;
 static bool is_born_inside;
 
 /*
@@ -40,12 +40,12 @@ static bool open_leaf(const char *directory, uid_t uid, gid_t gid) {
   return true;
 }
 
-bool payload_open(const char *procs, uid_t uid, gid_t gid) {
+bool payload_open(const char *join, uid_t uid, gid_t gid) {
   char directory[4096];
-  procs_fd = open(procs, O_RDWR | O_CLOEXEC);
-  if (procs_fd < 0) return false;
-  const char *slash = strrchr(procs, '/');
-  snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - procs) : 0, procs);
+  join_fd = open(join, O_RDWR | O_CLOEXEC);
+  if (join_fd < 0) return false;
+  const char *slash = strrchr(join, '/');
+  snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - join) : 0, join);
   return open_leaf(directory, uid, gid);
 }
 
@@ -102,13 +102,13 @@ pid_t payload_fork(void) {
 }
 
 bool payload_join(void) {
-  return is_born_inside || procs_fd < 0 || write(procs_fd, "0", 1) == 1;
+  return is_born_inside || join_fd < 0 || write(join_fd, "0", 1) == 1;
 }
 
 static int by_number(const void *one, const void *other) { return *(const int *)one - *(const int *)other; }
 
 void payload_keep_only(int fd, int other) {
-  int kept[] = {procs_fd, fd, other};
+  int kept[] = {join_fd, fd, other};
   qsort(kept, COUNT_OF(kept), sizeof kept[0], by_number);
   unsigned from = 3;
   for (size_t i = 0; i < COUNT_OF(kept); i++) {

@@ -50,9 +50,9 @@ static bool step_cgroup(const struct step *step) {
 
 /* What is started is born where init is. */
 static bool step_join(const struct step *step) {
-  char procs[PATH_BYTES];
-  if (!step_text(step, TAG_SOURCE, procs)) return false;
-  return write_file(procs, "0") || fail(errno, "%s", procs);
+  char join[PATH_BYTES];
+  if (!step_text(step, TAG_SOURCE, join)) return false;
+  return write_file(join, "0") || fail(errno, "%s", join);
 }
 
 static bool step_log(const struct step *step) {
